@@ -1,0 +1,110 @@
+"""Causal self-attention: the plain formula, PyTorch's fused version of it, and the layer around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from microgpt_ref.config import GPTConfig
+from microgpt_ref.torch.norm import rms_norm
+
+
+def plain_attention(
+    q: Float[Tensor, "B H T D"],
+    k: Float[Tensor, "B H T D"],
+    v: Float[Tensor, "B H T D"],
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "B H T D"]:
+    """softmax(q kᵀ · scale) v with every later position masked (Vaswani et al. 2017, eq. 1).
+
+    Args:
+        scale: factor on the scores; None means 1/√D.
+        dropout: probability of zeroing a weight; the caller passes 0 outside training.
+    """
+    T, D = q.shape[-2:]
+    scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(D) if scale is None else scale)  # (B, H, T, T)
+    future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(diagonal=1)  # (T, T)
+    weights = scores.masked_fill(future, float("-inf")).softmax(-1)  # (B, H, T, T)
+    weights = functional.dropout(weights, dropout)
+    return weights @ v  # (B, H, T, D)
+
+
+def sdpa_attention(
+    q: Float[Tensor, "B H T D"],
+    k: Float[Tensor, "B H T D"],
+    v: Float[Tensor, "B H T D"],
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "B H T D"]:
+    """The same function, fused: the (T, T) weights are never all in memory (Dao et al. 2022)."""
+    return functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scale)
+
+
+ATTENTIONS: dict[str, Callable[..., Tensor]] = {"plain": plain_attention, "sdpa": sdpa_attention}
+
+
+def rotary_angles(context: int, head_width: int, base: float) -> Float[Tensor, "T half"]:
+    """Angle of each pair of channels at each position: t · base^(−2i/D) (Su et al. 2021, eq. 15)."""
+    frequencies = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)  # (D/2,)
+    positions = torch.arange(context, dtype=torch.float64)  # (T,)
+    return torch.outer(positions, frequencies)  # (T, D/2)
+
+
+def rotate(
+    x: Float[Tensor, "B H T D"],
+    cos: Float[Tensor, "T half"],
+    sin: Float[Tensor, "T half"],
+) -> Float[Tensor, "B H T D"]:
+    """Turn channel i together with channel i + D/2 by the angle of its position (the pairing Llama uses)."""
+    first, second = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head causal self-attention, C → C. Rows of `qkv.weight`: all of q, then k, then v."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: GPTConfig, implementation: str = "sdpa") -> None:
+        super().__init__()
+        self.config = config
+        self.attention = ATTENTIONS[implementation]
+        C, D = config.d_model, config.head_width
+        self.qkv = nn.Linear(C, C + 2 * config.kv_heads * D, bias=config.qkv_bias)
+        self.out = nn.Linear(C, C, bias=config.attention_out_bias)
+        if config.position == "rotary":
+            angles = rotary_angles(config.context, D, config.rope_base)  # (T, D/2)
+            self.register_buffer("cos", angles.cos().float(), persistent=False)
+            self.register_buffer("sin", angles.sin().float(), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        """Each position takes from itself and what came before."""
+        config, (B, T, C) = self.config, x.shape
+        q, k, v = self.heads(x)
+        if config.position == "rotary":
+            q, k = (rotate(z, self.cos[:T], self.sin[:T]) for z in (q, k))
+        if config.qk_norm:
+            q, k = (rms_norm(z, eps=config.norm_eps) for z in (q, k))
+        groups = config.n_head // config.kv_heads
+        if groups > 1:
+            k, v = (z.repeat_interleave(groups, dim=1) for z in (k, v))  # (B, H, T, D)
+        dropout = config.dropout if self.training else 0.0
+        heads = self.attention(q, k, v, config.score_scale, dropout)  # (B, H, T, D)
+        return self.out(heads.transpose(1, 2).reshape(B, T, C))
+
+    def heads(self, x: Float[Tensor, "B T C"]) -> tuple[Tensor, Tensor, Tensor]:
+        """q (B, H, T, D), and k and v (B, n_kv_head, T, D)."""
+        config, (B, T, C) = self.config, x.shape
+        D = config.head_width
+        q, k, v = self.qkv(x).split([C, config.kv_heads * D, config.kv_heads * D], dim=-1)
+        q = q.view(B, T, config.n_head, D).transpose(1, 2)  # (B, H, T, D)
+        k, v = (z.view(B, T, config.kv_heads, D).transpose(1, 2) for z in (k, v))
+        return q, k, v
