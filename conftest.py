@@ -5,7 +5,6 @@ import os
 # The same order of sets in every kernel, and no progress bars: stored outputs are compared word for word.
 os.environ.setdefault("PYTHONHASHSEED", "0")
 os.environ.setdefault("TQDM_DISABLE", "1")
-os.environ.setdefault("MPLBACKEND", "agg")
 
 # Several workers on a few cores: one thread each, or they wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:
