@@ -30,7 +30,7 @@ class GPTConfig:
     """
 
     vocab_size: int = 65
-    """V: how many different tokens there are."""
+    """V: how many different tokens there are (training takes it from the tokenizer)."""
     context: int = 256
     """T: how many positions the model can look at."""
     d_model: int = 128

@@ -1,0 +1,285 @@
+"""The training loop: batches, gradients, updates, evaluation, checkpoints, and resuming after any stop.
+
+What is random in step i depends on (seed, i) alone, so a run that was killed and resumed draws the same
+batches and the same dropout as one that was left alone, and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from microgpt_ref import checkpoint
+from microgpt_ref.config import GPTConfig
+from microgpt_ref.datasets import Dataset
+from microgpt_ref.evaluate import Evaluation, evaluate
+from microgpt_ref.shards import random_batch
+from microgpt_ref.tokenizers import Tokenizer
+from microgpt_ref.torch import resuming
+from microgpt_ref.torch.gpt import GPT
+from microgpt_ref.torch.optim import build_adamw, warmup_cosine
+from microgpt_ref.torch.precision import Precision, choose_device, choose_precision
+
+STORY_CONTEXT = 512  # no story is longer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run's recipe.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    steps: int = 500
+    """Updates in the whole run."""
+    batch_size: int = 16
+    """Sequences a micro-batch."""
+    accumulate: int = 1
+    """Micro-batches whose gradients are averaged into one update."""
+    learning_rate: float = 4e-3
+    """Peak learning rate."""
+    final_learning_rate: float = 0.0
+    """Learning rate at the end of the cosine."""
+    warmup_steps: int = 50
+    """Updates over which the learning rate rises."""
+    weight_decay: float = 0.1
+    """AdamW's decay, on the matrices of linear layers only."""
+    beta1: float = 0.9
+    """AdamW's memory of the gradient."""
+    beta2: float = 0.99
+    """AdamW's memory of the squared gradient."""
+    clip: float = 1.0
+    """Largest allowed norm of the whole gradient; 0 switches clipping off."""
+    precision: Precision = "auto"
+    """Number format of the matrix products; auto takes what the hardware is fast at."""
+    compile: bool = False
+    """Whether torch.compile makes the step faster; its compilation takes up to a minute."""
+    device: str = "auto"
+    """cpu, cuda, mps, or auto."""
+    evaluate_every: int = 250
+    """Updates between two evaluations on the whole validation split; the last update is always evaluated."""
+    save_every: int = 250
+    """Updates between two checkpoints to resume from."""
+    log_every: int = 10
+    """Updates between two lines of the log."""
+    seed: int = 0
+    """Seed of the initial weights, the batches and dropout."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "evaluate_every", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is below 1; use 1 or more")
+        for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip", "seed", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} is negative; use 0 or more")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is outside [0, 1); AdamW needs one inside")
+        if self.warmup_steps > self.steps:
+            raise ValueError(
+                f"warmup_steps={self.warmup_steps} is more than steps={self.steps}; use {self.steps} or fewer"
+            )
+
+
+class Trainer:
+    """One run: `Trainer(...).run()` trains to the end; each of its steps can also be called by hand.
+
+    Args:
+        model_config: the architecture; its vocab_size must be the tokenizer's.
+        config: the recipe.
+        dataset: training and validation text.
+        tokenizer: cuts both into tokens.
+        out: folder for checkpoints and the log; None keeps everything in memory.
+
+    Raises:
+        ValueError: if the vocabulary does not fit or a split is shorter than one window.
+    """
+
+    def __init__(
+        self,
+        model_config: GPTConfig,
+        config: TrainConfig,
+        dataset: Dataset,
+        tokenizer: Tokenizer,
+        out: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if model_config.vocab_size != tokenizer.vocab_size:
+            raise ValueError(
+                f"vocab_size={model_config.vocab_size} but the tokenizer has {tokenizer.vocab_size} tokens; "
+                f"use config.replace(vocab_size={tokenizer.vocab_size})"
+            )
+        self.config, self.dataset, self.tokenizer = config, dataset, tokenizer
+        self.out = None if out is None else Path(out)
+        self.train_ids = np.asarray(tokenizer.encode(dataset.train))
+        if len(self.train_ids) <= model_config.context:
+            raise ValueError(
+                f"the training text has {len(self.train_ids)} tokens, too few for context="
+                f"{model_config.context}; give a longer text or a context below {len(self.train_ids)}"
+            )
+        self.device = choose_device(config.device)
+        self.format = choose_precision(config.precision, self.device)
+        torch.manual_seed(config.seed)
+        self.model = GPT(model_config).to(self.device)
+        self.optimizer = build_adamw(
+            self.model, config.learning_rate, config.beta1, config.beta2, config.weight_decay
+        )
+        self.loss = torch.compile(self.model.loss) if config.compile else self.model.loss
+        self.step = 0
+        self.seconds = 0.0
+        self.best: float | None = None
+        self.history: list[dict[str, Any]] = []
+
+    # One update, in the order in which it happens
+
+    def batch(self, step: int, micro_batch: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+        """Inputs and targets of one micro-batch of one step, on the device."""
+        generator = np.random.default_rng([self.config.seed, step, micro_batch])
+        pair = random_batch(self.train_ids, self.config.batch_size, self.model.config.context, generator)
+        on_gpu = self.device.type == "cuda"
+        tensors = (torch.from_numpy(array) for array in pair)
+        inputs, targets = (
+            tensor.pin_memory().to(self.device, non_blocking=True) if on_gpu else tensor.to(self.device)
+            for tensor in tensors
+        )
+        return inputs, targets
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of that update."""
+        config = self.config
+        return warmup_cosine(
+            step, config.steps, config.warmup_steps, config.learning_rate, config.final_learning_rate
+        )
+
+    def train_step(self) -> tuple[Tensor, Tensor]:
+        """One update. Returns the mean loss of its batch and the norm of its gradient, on the device."""
+        config, scaler = self.config, self.format.scaler
+        # dropout, too, depends on (seed, step) alone
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, self.step]).generate_state(1)[0]))
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for micro_batch in range(config.accumulate):
+            inputs, targets = self.batch(self.step, micro_batch)
+            with self.format.autocast():
+                loss = self.loss(inputs, targets) / config.accumulate
+            scaler.scale(loss).backward()
+            total += loss.detach()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate_at(self.step)
+        scaler.unscale_(self.optimizer)
+        limit = config.clip or float("inf")
+        gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return total, gradient_norm
+
+    def evaluate(self) -> Evaluation:
+        """The loss on the whole validation split, in float32.
+
+        Stories are read one by one, beside their floor, if the context holds the longest; else in windows.
+        """
+        whole_stories = self.dataset.name == "stories" and self.model.config.context >= STORY_CONTEXT
+        return evaluate(self.model, self.tokenizer, self.dataset.validation, stories=whole_stories)
+
+    # The run
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train from the current step to the last one; returns the log's lines.
+
+        On Ctrl-C the run is saved before KeyboardInterrupt goes on to the caller.
+        """
+        config = self.config
+        bar = tqdm(total=config.steps, initial=self.step, unit="step", dynamic_ncols=True)
+        try:
+            self._run(bar)
+        except KeyboardInterrupt:
+            self.save_last()
+            raise
+        finally:
+            bar.close()
+        return self.history
+
+    def _run(self, bar: tqdm[Any]) -> None:
+        config = self.config
+        tokens_a_step = config.batch_size * config.accumulate * self.model.config.context
+        while self.step < config.steps:
+            start, first = time.perf_counter(), self.step
+            stop = min(config.steps, self._next_multiple(config.log_every))
+            stop = min(stop, self._next_multiple(config.evaluate_every))
+            stop = min(stop, self._next_multiple(config.save_every))
+            total = torch.zeros((), device=self.device)
+            while self.step < stop:
+                loss, gradient_norm = self.train_step()
+                total += loss
+                bar.update()
+            mean = total.item() / (stop - first)  # the only wait for the device
+            seconds = time.perf_counter() - start
+            self.seconds += seconds
+            if not np.isfinite(mean):
+                raise FloatingPointError(
+                    f"the loss is {mean} at step {self.step}; lower learning_rate={config.learning_rate} "
+                    f"or use precision=fp32"
+                )
+            self.log(
+                loss=mean,
+                gradient_norm=float(gradient_norm),
+                learning_rate=self.learning_rate_at(self.step - 1),
+                tokens_per_second=tokens_a_step * (stop - first) / seconds,
+            )
+            bar.set_postfix(loss=f"{mean:.3f}", best=f"{self.best or float('nan'):.4f}")
+            if self.step % config.evaluate_every == 0 or self.step == config.steps:
+                self.evaluate_and_keep_best()
+            if self.step % config.save_every == 0 or self.step == config.steps:
+                self.save_last()
+
+    def _next_multiple(self, every: int) -> int:
+        return (self.step // every + 1) * every
+
+    def evaluate_and_keep_best(self) -> Evaluation:
+        """Evaluate, log the result, and write `best.safetensors` if no earlier result was as low."""
+        result = self.evaluate()
+        self.log(validation=result.to_dict())
+        if self.best is None or result.loss < self.best:
+            self.best = result.loss
+            if self.out:
+                snapshot = resuming.snapshot(self, metrics={"validation": result.to_dict()})
+                checkpoint.save(self.out / "best.safetensors", snapshot)
+        return result
+
+    def log(self, **values: Any) -> None:
+        """Append one line to the history and to `log.jsonl`."""
+        line = {"step": self.step, "seconds": round(self.seconds, 3), **values}
+        self.history.append(line)
+        if self.out:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def save_last(self) -> None:
+        """Write `last.safetensors`, from which `resume` goes on."""
+        if self.out:
+            checkpoint.save(self.out / "last.safetensors", resuming.snapshot(self, with_optimizer=True))
+
+    def resume(self) -> bool:
+        """Go on from `last.safetensors` in the run's folder; False if there is none.
+
+        Raises:
+            CheckpointError: if it belongs to another model, recipe or text, naming the first difference.
+        """
+        if not self.out or not (self.out / "last.safetensors").exists():
+            return False
+        resuming.restore(self, checkpoint.load(self.out / "last.safetensors"))
+        self.history = resuming.rewind_log(self.out / "log.jsonl", self.step)
+        return True
