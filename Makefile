@@ -24,7 +24,7 @@ help:  ## list these commands
 	@echo "Usage: make COMMAND"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
-book: environment figures  ## build the book; warnings are errors
+book: environment  ## build the book; warnings are errors
 	@$(BUILD)
 	@echo
 	@echo "The book is in _build/html. Read it with:  make serve"
@@ -46,7 +46,8 @@ quick: environment  ## lint, types and the fast tests, in under two minutes
 chapters: environment  ## run the notebooks again and store their outputs (CHAPTER=02 for one)
 	@$(PY) -m book.tools.notebooks execute $(CHAPTER)
 
-figures: environment  ## draw the book's own figures and fill in the measured numbers
+figures: environment  ## draw the book's own pictures, fill in README's measured numbers
+	@$(PY) -m book.figures.draw
 	@$(PY) -m book.tools.results
 
 bench: environment  ## measure again what benchmarks/results holds
@@ -70,6 +71,6 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "Needs Python 3.11 or later with its venv module; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Name another one:  make PYTHON=python3.12 $(MAKECMDGOALS)    (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
 	@rm -f $(VENV)/installed-*
 	@touch $@

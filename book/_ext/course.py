@@ -1,0 +1,27 @@
+"""What this book adds to Sphinx: measured numbers are read when it is built, and no page fetches anything."""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+
+from book.tools import results
+
+PLACE = "<!-- measured results -->"
+PAGE = "book/results"
+
+
+def put_results(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the tables of benchmarks/results where the page asks for them."""
+    if docname == PAGE:
+        source[0] = source[0].replace(PLACE, results.page(results.load()))
+
+
+def read_again(app: Sphinx, *_: object) -> list[str]:
+    """Results may be new or gone although the page is unchanged; it is short, so read it on every build."""
+    return [PAGE] if PAGE in app.env.found_docs else []
+
+
+def setup(app: Sphinx) -> dict[str, bool | str]:
+    app.connect("source-read", put_results)
+    app.connect("env-get-outdated", read_again)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
