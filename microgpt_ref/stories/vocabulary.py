@@ -1,0 +1,129 @@
+"""The words of the town, and the sentences its stories are made of.
+
+A template is a sentence with slots. `{actor}` is a person, `{actor.her}` the matching pronoun, `{place.noun}`
+the bare noun of a place. What a slot may hold is decided by the state of the story (`grammar.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass, field
+
+Words = tuple[str, ...]
+PRONOUNS = {"she": ("she", "her", "She", "Her"), "he": ("he", "his", "He", "His")}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Everything a story can say. Each list is drawn from uniformly, without putting back.
+
+    names: (name, "she" or "he"); objects: (noun, adjectives with their article); places: (preposition, noun);
+    tasks: (base form, past form, which is also the participle). Every object has the same number of adjectives.
+    `beats` is the least and the largest number of things that happen between the promise and its end.
+    Raises ValueError for an empty or uneven list.
+    """
+
+    names: tuple[tuple[str, str], ...]
+    objects: tuple[tuple[str, Words], ...]
+    places: tuple[tuple[str, str], ...]
+    tasks: tuple[tuple[str, str], ...]
+    deadlines: Words
+    weathers: Words
+    times: Words
+    stays: Words
+    idles: Words
+    interludes: Words
+    openers: Words
+    openings: Words
+    meetings: Words
+    joinings: Words
+    promises: Words
+    gives: Words
+    leaves: Words
+    fetches: Words
+    finds: Words
+    swaps: Words
+    borrows: Words
+    questions_held: Words
+    questions_told: Words
+    questions_placed: Words
+    keeps: Words
+    breaks: Words
+    late_keeps: Words
+    late_breaks: Words
+    closings: Words
+    closing_one: Words
+    closing_two: Words
+    closing_holder: Words
+    closing_holders: Words
+    closing_both: Words
+    closing_mixed: Words
+    beats: tuple[int, int] = (2, 3)
+    items: dict[str, tuple[dict[str, Words], ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len({len(adjectives) for _, adjectives in self.objects}) != 1:
+            raise ValueError(
+                "every object needs the same number of adjectives, or objects would not be equally likely"
+            )
+        needed = {"names": 3, "objects": 2, "places": 4, "tasks": 1, "deadlines": 1, "stays": 1}
+        for name, least in needed.items():
+            if len(getattr(self, name)) < least:
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} entries; a story needs at least {least}"
+                )
+        object.__setattr__(self, "items", _items(self))
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        fields = dataclasses.fields(self)
+        return hash(tuple(getattr(self, each.name) for each in fields if each.compare))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def candidates(self, kind: str, form: str) -> Words:
+        """Every text that could stand in a slot of this kind, whatever the story said before."""
+        kinds = ("person", "place") if form == "spot" else (kind,)
+        texts = [text for each in kinds for item in self.items[each] for text in item[form]]
+        return tuple(dict.fromkeys(texts))
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _items(words: Vocabulary) -> dict[str, tuple[dict[str, Words], ...]]:
+    """Every item of every kind with its forms; a form is a tuple because a thing enters with one of several adjectives."""
+    people = []
+    for name, pronoun in words.names:
+        she, her, capital_she, capital_her = PRONOUNS[pronoun]
+        forms = {
+            "name": name,
+            "she": she,
+            "her": her,
+            "She": capital_she,
+            "Her": capital_her,
+            "spot": f"with {name}",
+        }
+        people.append({form: (text,) for form, text in forms.items()})
+    things = [
+        {"noun": (noun,), "thing": tuple(f"{a} {noun}" for a in adjectives)}
+        for noun, adjectives in words.objects
+    ]
+    places = []
+    for preposition, noun in words.places:
+        where = f"{preposition} the {noun}"
+        places.append({"where": (where,), "Where": (_capital(where),), "spot": (where,), "noun": (noun,)})
+    return {
+        "person": tuple(people),
+        "object": tuple(things),
+        "place": tuple(places),
+        "task": tuple({"base": (base,), "past": (past,)} for base, past in words.tasks),
+        "deadline": tuple({"text": (text,), "Text": (_capital(text),)} for text in words.deadlines),
+        **{
+            kind: tuple({"text": (text,)} for text in getattr(words, kind + "s"))
+            for kind in ("weather", "time", "stay", "idle", "interlude")
+        },
+    }
