@@ -12,7 +12,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
 
 import regex
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHAT_TOKENS = ("<|user|>", "<|enduser|>", "<|assistant|>", "<|endassistant|>")
 GPT2_PATTERN = _bpe.GPT2_PATTERN
+LONGEST_BLANK = 500_000  # tiktoken's matcher runs out of stack at about twice as many
 
 
 @runtime_checkable
@@ -35,7 +36,7 @@ class Tokenizer(Protocol):
     @property
     def special_tokens(self) -> dict[str, int]: ...
     def encode(self, text: str, allow_special: bool = False) -> list[int]: ...
-    def decode(self, ids: Iterable[int]) -> str: ...
+    def decode(self, ids: Iterable[SupportsIndex]) -> str: ...
     def special(self, token: str) -> int: ...
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -75,7 +76,7 @@ class _Specials:
     def _encode_text(self, text: str) -> list[int]:
         raise NotImplementedError
 
-    def _checked(self, ids: Iterable[int]) -> list[int]:
+    def _checked(self, ids: Iterable[SupportsIndex]) -> list[int]:
         """`ids` (n,), a list, an array or a tensor, as a list of ids that are all in the vocabulary."""
         try:
             checked = [operator.index(token_id) for token_id in ids]
@@ -127,7 +128,7 @@ class CharacterTokenizer(_Specials):
                 "that contains it, or use gpt2(), which takes any text"
             ) from None
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """The text of `ids` (n,). Raises ValueError for an id outside the vocabulary."""
         return "".join([self._texts[token_id] for token_id in self._checked(ids)])
 
@@ -188,10 +189,20 @@ class BPETokenizer(_Specials):
 
     def _encode_text(self, text: str) -> list[int]:
         _refuse_surrogates(text)
+        blank = regex.search(rf"\s{{{LONGEST_BLANK}}}", text) if len(text) >= LONGEST_BLANK else None
+        if blank:
+            raise ValueError(
+                f"the text has {LONGEST_BLANK:,} or more white-space characters in a row at position "
+                f"{blank.start()}, more than tiktoken can cut; shorten them"
+            )
         return self.encoding.encode_ordinary(text)
 
     def encode_plain(self, text: str) -> list[int]:
-        """The same ids as `encode`, in Python that can be read (special tokens are text here)."""
+        """The same ids as `encode`, in Python that can be read (special tokens are text here).
+
+        The two may part only at a character that is newer than one of their Unicode tables, where `regex` and
+        tiktoken disagree on what is a letter. Neither loses text. A chunk of n bytes takes time in n².
+        """
         _refuse_surrogates(text)
         chunks = _bpe.split(text, self.pattern)
         known = {chunk: _bpe.encode_chunk(chunk.encode(), self._ranks) for chunk in set(chunks)}
@@ -202,7 +213,7 @@ class BPETokenizer(_Specials):
         [token_id] = self._checked([token_id])
         return self.encoding.decode_single_token_bytes(token_id)
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """The text of `ids` (n,). Bytes that are not whole UTF-8 characters become U+FFFD, "�".
 
         A model can produce such ids; so can cutting what `encode` made in the middle of a character.
@@ -304,9 +315,8 @@ def tokenizer_from_dict(description: dict[str, Any]) -> CharacterTokenizer | BPE
             return BPETokenizer(vocabulary, special_tokens, pattern)
         case {"kind": "gpt2", "chat": bool(chat)}:
             return gpt2(chat)
-    found = description.get("kind") if isinstance(description, dict) else type(description).__name__
     raise ValueError(
-        f"no tokenizer can be built from this description (kind {found!r}); expected one that to_dict() made"
+        f"no tokenizer is described here (kind {description.get('kind')!r}); expected what to_dict() made"
     )
 
 
