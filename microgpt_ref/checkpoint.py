@@ -153,6 +153,11 @@ def shipped(name: str = "stories") -> Path:
     return path
 
 
+def history() -> dict[str, Any]:
+    """How the shipped checkpoint was trained: its recipe, its losses by category over time, and samples."""
+    return json.loads(shipped().with_suffix(".history.json").read_text(encoding="utf-8"))
+
+
 def load_model(path: str | os.PathLike[str] | None = None) -> tuple[GPT, Tokenizer]:
     """The PyTorch model and its tokenizer, in one line; without a path, the shipped one."""
     checkpoint = load(shipped() if path is None else path)

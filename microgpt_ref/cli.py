@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
-import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +144,6 @@ def train(command: Train, arguments: Sequence[str]) -> int:
         f"{len(trainer.train_ids):,} training tokens of {dataset.name}; step {trainer.step} of "
         f"{command.recipe.steps}"
     )
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         trainer.run()
     except KeyboardInterrupt:
@@ -237,10 +234,6 @@ def table(result: Evaluation) -> str:
         for name, part in result.categories.items()
     ]
     return "\n".join(f"{name:<22} {value}" for name, value in rows)
-
-
-def _interrupt(signal_number: int, frame: types.FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

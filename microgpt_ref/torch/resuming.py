@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import signal
+import threading
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,32 @@ if TYPE_CHECKING:
 
 # Settings that change how a run is watched, not where it goes.
 FREE_TO_CHANGE = ("evaluate_every", "save_every", "log_every", "device")
+
+
+class StopSignal:
+    """Remembers Ctrl-C or SIGTERM until the step under way is done: half an update cannot be resumed.
+
+    A second Ctrl-C stops at once. Outside the main thread Python allows no handlers, and nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.received = False
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: types.FrameType | None) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = True
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -198,54 +198,61 @@ class Trainer:
     def run(self) -> list[dict[str, Any]]:
         """Train from the current step to the last one; returns the log's lines.
 
-        On Ctrl-C the run is saved before KeyboardInterrupt goes on to the caller.
+        Ctrl-C (or SIGTERM) ends the step under way, saves the run and raises KeyboardInterrupt.
         """
         config = self.config
         bar = tqdm(total=config.steps, initial=self.step, unit="step", dynamic_ncols=True)
-        try:
-            self._run(bar)
-        except KeyboardInterrupt:
+        with bar, resuming.StopSignal() as signal:
+            while self.step < config.steps:
+                intervals = (config.log_every, config.evaluate_every, config.save_every)
+                stop = min(config.steps, *((self.step // every + 1) * every for every in intervals))
+                mean = self.train_until(stop, bar, signal)
+                bar.set_postfix(loss=f"{mean:.3f}", best=f"{self.best or float('nan'):.4f}")
+                if signal.received:
+                    break
+                if self.step % config.evaluate_every == 0 or self.step == config.steps:
+                    self.evaluate_and_keep_best()
+                if self.step % config.save_every == 0 or self.step == config.steps:
+                    self.save_last()
+        if signal.received and self.step < config.steps:
             self.save_last()
-            raise
-        finally:
-            bar.close()
+            raise KeyboardInterrupt
         return self.history
 
-    def _run(self, bar: tqdm[Any]) -> None:
-        config = self.config
-        tokens_a_step = config.batch_size * config.accumulate * self.model.config.context
-        while self.step < config.steps:
-            start, first = time.perf_counter(), self.step
-            stop = min(config.steps, self._next_multiple(config.log_every))
-            stop = min(stop, self._next_multiple(config.evaluate_every))
-            stop = min(stop, self._next_multiple(config.save_every))
-            total = torch.zeros((), device=self.device)
-            while self.step < stop:
-                loss, gradient_norm = self.train_step()
-                total += loss
-                bar.update()
-            mean = total.item() / (stop - first)  # the only wait for the device
-            seconds = time.perf_counter() - start
-            self.seconds += seconds
-            if not np.isfinite(mean):
-                raise FloatingPointError(
-                    f"the loss is {mean} at step {self.step}; lower learning_rate={config.learning_rate} "
-                    f"or use precision=fp32"
-                )
-            self.log(
-                loss=mean,
-                gradient_norm=float(gradient_norm),
-                learning_rate=self.learning_rate_at(self.step - 1),
-                tokens_per_second=tokens_a_step * (stop - first) / seconds,
-            )
-            bar.set_postfix(loss=f"{mean:.3f}", best=f"{self.best or float('nan'):.4f}")
-            if self.step % config.evaluate_every == 0 or self.step == config.steps:
-                self.evaluate_and_keep_best()
-            if self.step % config.save_every == 0 or self.step == config.steps:
-                self.save_last()
+    def train_until(
+        self, stop: int, bar: tqdm[Any] | None = None, signal: resuming.StopSignal | None = None
+    ) -> float:
+        """Update until `stop` steps are done, write one line of the log, and return the mean loss.
 
-    def _next_multiple(self, every: int) -> int:
-        return (self.step // every + 1) * every
+        Raises:
+            FloatingPointError: if that mean is not a finite number.
+        """
+        config, first, start = self.config, self.step, time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        while self.step < stop and not (signal and signal.received):
+            loss, gradient_norm = self.train_step()
+            total += loss
+            if bar is not None:
+                bar.update()
+        done = self.step - first
+        if not done:
+            return float("nan")
+        mean = total.item() / done  # the only wait for the device
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        if not np.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss is {mean} at step {self.step}; lower learning_rate={config.learning_rate} "
+                f"or use precision=fp32"
+            )
+        tokens = done * config.batch_size * config.accumulate * self.model.config.context
+        self.log(
+            loss=mean,
+            gradient_norm=float(gradient_norm),
+            learning_rate=self.learning_rate_at(self.step - 1),
+            tokens_per_second=tokens / seconds,
+        )
+        return mean
 
     def evaluate_and_keep_best(self) -> Evaluation:
         """Evaluate, log the result, and write `best.safetensors` if no earlier result was as low."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -161,19 +162,22 @@ def test_stopped_and_resumed_is_the_run_left_alone(tmp_path: Path, dropout: floa
         assert_same(weights(second), weights(whole))
 
 
-def test_ctrl_c_saves_and_the_log_goes_on_without_repeating(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_the_log_goes_on_without_repeating(tmp_path: Path, number: int) -> None:
     run = trainer(tmp_path, save_every=100)
     original = run.train_step
 
     def interrupted():  # type: ignore[no-untyped-def]
         if run.step == 7:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)  # in the middle of a step, which is finished all the same
         return original()
 
+    handler = signal.getsignal(number)
     run.train_step = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         run.run()
-    assert checkpoint.load(tmp_path / "last.safetensors").step == 7
+    assert signal.getsignal(number) == handler
+    assert checkpoint.load(tmp_path / "last.safetensors").step == 8
     again = trainer(tmp_path, save_every=100)
     assert again.resume()
     again.run()

@@ -1,0 +1,137 @@
+"""Train the small GPT that ships inside the package, and keep the history of its training.
+
+    python -m benchmarks.shipped_checkpoint              the real one, about 20 minutes on two cores
+    python -m benchmarks.shipped_checkpoint --steps 50 --out /tmp/try    a trial
+
+A killed run goes on where it was when the same command is given again. At the end it writes
+`stories.safetensors` (float16), `stories.json` and `stories.history.json` into the folder `--assets`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from benchmarks._common import machine, today, versions
+from microgpt_ref import checkpoint, datasets, stories
+from microgpt_ref._files import atomic_write
+from microgpt_ref.checkpoint import Checkpoint
+from microgpt_ref.evaluate import evaluate
+from microgpt_ref.presets import preset
+from microgpt_ref.tokenizers import CharacterTokenizer
+from microgpt_ref.torch import generate
+from microgpt_ref.torch.train import TrainConfig, Trainer
+
+ASSETS = Path(checkpoint.__file__).parent / "assets"
+SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """Train the shipped checkpoint."""
+
+    steps: int = 4000
+    """Updates of 8 windows of 512 characters."""
+    learning_rate: float = 4e-3
+    """Peak learning rate."""
+    characters: int = 20_000_000
+    """Training text; few enough characters are seen twice that the model learns the town, not the stories."""
+    stories: int = 300
+    """Validation stories that every evaluation reads."""
+    out: Path = Path("runs/shipped")
+    """Folder of the run, for resuming."""
+    assets: Path = ASSETS
+    """Where the finished files go."""
+
+
+def moments(steps: int) -> list[int]:
+    """When to evaluate: closer together at the beginning, where most happens."""
+    spaced = np.geomspace(10, steps, 28).round().astype(int)
+    return sorted({0, *spaced.tolist()})
+
+
+def sample(trainer: Trainer, tokenizer: CharacterTokenizer) -> str:
+    """The story that the model tells now, always with the same dice."""
+    prompt = torch.tensor([tokenizer.encode("\n")])
+    tokens = generate(trainer.model, prompt, 400, generator=torch.Generator().manual_seed(1))
+    return tokenizer.decode(tokens[0].tolist())[1:].split("\n")[0]
+
+
+def build(run: Run) -> tuple[Trainer, CharacterTokenizer, str]:
+    """The trainer, its tokenizer and the validation text."""
+    tokenizer = CharacterTokenizer(stories.ALPHABET)
+    text = "".join(stories.generate(run.stories, seed=0, split="validation"))
+    train = datasets.load("stories", characters=run.characters).train
+    recipe = TrainConfig(
+        steps=run.steps,
+        batch_size=8,
+        learning_rate=run.learning_rate,
+        warmup_steps=min(200, run.steps // 4),
+        save_every=run.steps,
+        evaluate_every=run.steps,
+    )
+    model = preset("stories").replace(vocab_size=tokenizer.vocab_size)
+    return (
+        Trainer(model, recipe, datasets.Dataset("stories", train, text), tokenizer, run.out),
+        tokenizer,
+        text,
+    )
+
+
+def train(run: Run) -> None:
+    """The run, evaluated at `moments`; what has been measured is saved with every checkpoint."""
+    trainer, tokenizer, text = build(run)
+    history_file = run.out / "history.json"
+    history = {"log": [], "evaluations": [], "samples": []}
+    if trainer.resume():
+        history = json.loads(history_file.read_text(encoding="utf-8"))
+    due = moments(run.steps)
+    sampled = {0, *np.geomspace(due[2], run.steps, SAMPLES - 1).round().astype(int).tolist()}
+    sampled = {min(due, key=lambda step: abs(step - wanted)) for wanted in sampled}
+    while True:
+        if trainer.step in due and trainer.step not in {e["step"] for e in history["evaluations"]}:
+            result = evaluate(trainer.model, tokenizer, text, stories=True).to_dict()
+            history["evaluations"].append({"step": trainer.step, "seconds": trainer.seconds, **result})
+            if trainer.step in sampled:
+                history["samples"].append({"step": trainer.step, "text": sample(trainer, tokenizer)})
+            trainer.save_last()
+            with atomic_write(history_file) as file:
+                file.write(json.dumps(history).encode())
+            losses = {name: round(part["loss"], 3) for name, part in result["categories"].items()}
+            print(trainer.step, round(trainer.seconds), round(result["loss"], 4), losses, flush=True)
+        if trainer.step == run.steps:
+            break
+        stop = min(step for step in due if step > trainer.step)
+        trainer.train_until(stop)
+        history["log"] += [{"step": trainer.step, "loss": trainer.history[-1]["loss"]}]
+    finish(run, trainer, tokenizer, text, history)
+
+
+def finish(run: Run, trainer: Trainer, tokenizer: CharacterTokenizer, text: str, history: dict) -> None:
+    """Round to float16, measure what was rounded, and write the three files."""
+    half = {name: p.detach().half().numpy() for name, p in trainer.model.named_parameters()}
+    rounded = Checkpoint(trainer.model.config, half).build_torch()
+    result = evaluate(rounded, tokenizer, text, stories=True)
+    made = {"steps": run.steps, "batch_size": 8, "context": 512, "training_seconds": round(trainer.seconds)}
+    shipped = Checkpoint(
+        config=trainer.model.config,
+        parameters=half,
+        tokenizer=tokenizer.to_dict(),
+        step=trainer.step,
+        metrics={"validation": result.to_dict(), "validation_stories": {"count": run.stories, "seed": 0}},
+        training={"script": "benchmarks/shipped_checkpoint.py", **made},
+    )
+    checkpoint.save(run.assets / "stories.safetensors", shipped)
+    about = {"recipe": made, "machine": machine(), "versions": versions(), "date": today()}
+    with atomic_write(run.assets / "stories.history.json") as file:
+        file.write((json.dumps({**about, **history}, indent=1) + "\n").encode())
+    print(f"loss {result.loss:.4f}, floor {result.floor:.4f}, written to {run.assets}")
+
+
+if __name__ == "__main__":
+    train(tyro.cli(Run))
