@@ -59,9 +59,10 @@ def words(x: float, y: float, text: str, kind: str) -> str:
 
 
 def box(x: float, y: float, width: float, height: float, color: str, opacity: float = 0.0) -> str:
+    corner = min(5, height / 6)
     return (
-        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{min(5, height / 6):.2g}" stroke="{color}" '
-        f'stroke-width="1.5" fill="{color}" fill-opacity="{opacity:g}"/>'
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{corner:.2g}" '
+        f'stroke="{color}" stroke-width="1.5" fill="{color}" fill-opacity="{opacity:g}"/>'
     )
 
 
