@@ -8,6 +8,7 @@ reader and by the exact computation of the entropy.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -35,7 +36,7 @@ class Mention(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """A slot filled by an item that the story has not used yet, all equally likely. It takes the next role."""
+    """A slot filled by an item not used yet in this story, all equally likely. It takes the kind's next role."""
 
     kind: str
     form: str
@@ -45,7 +46,7 @@ Piece = str | Mention | Fresh
 
 
 class Sentence(NamedTuple):
-    """One way to go on: a template, what its slots refer to (others are fresh), a weight, and the state after it."""
+    """One way to go on: a template, what its slots refer to (others are fresh), a weight, the state after it."""
 
     template: str
     slots: Mapping[str, Ref]
@@ -53,7 +54,7 @@ class Sentence(NamedTuple):
     after: object
 
 
-SLOTS = {  # slot: (kind, form when the template names none)
+SLOTS = {  # slot: (kind, the form it takes when the template names none)
     **dict.fromkeys(
         ("actor", "other", "asker", "reply", "promiser", "promisee", "holder", "newcomer", "friend"),
         ("person", "name"),
@@ -69,13 +70,20 @@ SLOTS = {  # slot: (kind, form when the template names none)
 
 @functools.cache
 def parse(template: str) -> tuple[str | tuple[str, str, str], ...]:
-    """The template's words and its slots as (slot, kind, form). Raises ValueError for a slot that does not exist."""
+    """The template's words and its slots as (slot, kind, form).
+
+    Raises ValueError for a slot that does not exist, and for one glued to a letter or to another slot.
+    """
     parts: list[str | tuple[str, str, str]] = []
+    if re.search(r"[A-Za-z]\{|(?<!\.I)\}[A-Za-z]|\}\{", template):
+        raise ValueError(
+            f"template {template!r} has a slot that touches a letter or a slot; put a space between"
+        )
     for words, slot, form in re.findall(r"([^{]+)|\{(\w+)(?:\.(\w+))?\}", template):
         if words:
             parts.extend(
                 re.findall(r"[A-Za-z]+ ?|[^A-Za-z]", words)
-            )  # words, so that shared beginnings merge in the trie
+            )  # word by word, so that beginnings are shared
         elif slot in SLOTS:
             parts.append((slot, SLOTS[slot][0], form or SLOTS[slot][1]))
         else:
@@ -110,66 +118,81 @@ class Target(NamedTuple):
     item: int
 
 
+class Expansion(NamedTuple):
+    """A node in letters: the choice, its weights summed up one after another, and where each option leads."""
+
+    choice: Choice
+    sums: tuple[int, ...]
+    targets: tuple[Target, ...]
+
+
 class Node:
     """A place in the trie where the story goes on in one or several ways."""
 
-    __slots__ = ("_choices", "_constant", "_kinds", "_marks", "_targets", "_weights", "options", "words")
+    __slots__ = ("_expansions", "_kinds", "_slots", "_sums", "_targets", "_weights", "options", "words")
 
     def __init__(self, words: Vocabulary, options: tuple[Option, ...]) -> None:
         self.words, self.options = words, options
-        self._marks = tuple(
-            words.candidates(piece.kind, piece.form) if isinstance(piece, Mention) else None
-            for piece, _, _ in options
+        self._kinds: tuple[str, ...] | None = None  # the rest is made when the node is first put into letters
+
+    def _prepare(self) -> None:
+        pieces = [option.piece for option in self.options]
+        self._slots = tuple(
+            self.words.candidates(each.kind, each.form) if isinstance(each, Mention) else None
+            for each in pieces
         )
-        self._weights = tuple(option.weight for option in options)
-        self._targets = tuple(Target(option.after, None, -1) for option in options)
-        self._kinds = tuple(sorted({piece.kind for piece, _, _ in options if not isinstance(piece, str)}))
-        self._choices: dict[tuple[tuple[int, ...], ...], tuple[Choice, tuple[Target, ...]]] = {}
-        self._constant = None if self._kinds else self._expand_named({})
+        self._weights = tuple(option.weight for option in self.options)
+        self._sums = tuple(itertools.accumulate(self._weights))
+        self._targets = tuple(Target(option.after, None, -1) for option in self.options)
+        self._expansions: dict[object, Expansion] = {}
+        fresh = any(isinstance(each, Fresh) for each in pieces)
+        self._kinds = (
+            tuple(sorted({each.kind for each in pieces if not isinstance(each, str)})) if fresh else ()
+        )
+        if all(isinstance(each, str) for each in pieces):
+            self._expansions[()] = self._named({})
 
-    def expand(self, cast: Cast) -> tuple[Choice, tuple[Target, ...]]:
-        """The choice in letters, given who is who, and where each of its options leads."""
-        if self._constant is not None:
-            return self._constant
-        if not any(isinstance(option.piece, Fresh) for option in self.options):
-            return self._expand_named(cast)
-        key = tuple(tuple(cast[kind]) for kind in self._kinds)
-        if key not in self._choices:
-            self._choices[key] = self._expand_fresh(cast)
-        return self._choices[key]
+    def expand(self, cast: Cast) -> Expansion:
+        """The node in letters, given who is who."""
+        if self._kinds is None:
+            self._prepare()
+        if self._kinds:  # a fresh pick is among the options: the choice is long, so it is kept
+            key = tuple([tuple(cast[kind]) for kind in self._kinds])
+            if key not in self._expansions:
+                self._expansions[key] = self._with_fresh(cast)
+            return self._expansions[key]
+        return self._expansions.get(()) or self._named(cast)
 
-    def _mention(self, piece: Mention, cast: Cast) -> str:
+    def _say(self, piece: Piece, cast: Cast) -> str:
+        if isinstance(piece, str):
+            return piece
+        assert isinstance(piece, Mention)
         return self.words.items[piece.kind][cast[piece.kind][piece.role]][piece.form][0]
 
-    def _expand_named(self, cast: Cast) -> tuple[Choice, tuple[Target, ...]]:
-        texts = tuple(
-            piece if isinstance(piece, str) else self._mention(piece, cast)  # type: ignore[arg-type]
-            for piece, _, _ in self.options
-        )
-        return Choice(texts, self._weights, self._marks), self._targets
+    def _named(self, cast: Cast) -> Expansion:
+        texts = tuple([self._say(option.piece, cast) for option in self.options])
+        return Expansion(Choice(texts, self._weights, self._slots), self._sums, self._targets)
 
-    def _expand_fresh(self, cast: Cast) -> tuple[Choice, tuple[Target, ...]]:
-        picks = [
-            self._fresh(piece, cast) if isinstance(piece, Fresh) else None for piece, _, _ in self.options
-        ]
-        scale = math.lcm(
-            *(len(pick) for pick in picks if pick is not None)
-        )  # keeps the weights whole numbers
-        rows: list[tuple[str, int, tuple[str, ...] | None, Target]] = []
-        for (piece, weight, after), mark, pick in zip(self.options, self._marks, picks, strict=True):
-            if pick is None:
-                text = piece if isinstance(piece, str) else self._mention(piece, cast)  # type: ignore[arg-type]
-                rows.append((text, weight * scale, mark, Target(after, None, -1)))
+    def _with_fresh(self, cast: Cast) -> Expansion:
+        picks = {piece: self._fresh(piece, cast) for piece, _, _ in self.options if isinstance(piece, Fresh)}
+        scale = math.lcm(*map(len, picks.values()))  # keeps the weights whole numbers
+        rows = []
+        for (piece, weight, after), slot in zip(self.options, self._slots, strict=True):
+            if isinstance(piece, Fresh):
+                share = weight * scale // len(picks[piece])
+                rows += [(text, share, None, Target(after, piece.kind, item)) for item, text in picks[piece]]
             else:
-                share = weight * scale // len(pick)
-                rows.extend((text, share, None, Target(after, piece.kind, item)) for item, text in pick)  # type: ignore[union-attr]
-        texts, weights, marks, targets = zip(*rows, strict=True)
-        return Choice(texts, weights, marks), targets
+                rows.append((self._say(piece, cast), weight * scale, slot, Target(after, None, -1)))
+        texts, weights, slots, targets = zip(*rows, strict=True)
+        return Expansion(Choice(texts, weights, slots), tuple(itertools.accumulate(weights)), targets)
 
     def _fresh(self, piece: Fresh, cast: Cast) -> list[tuple[int, str]]:
         """(item, text) of everything a fresh pick may take."""
         items = enumerate(self.words.items[piece.kind])
         return [(i, text) for i, forms in items if i not in cast[piece.kind] for text in forms[piece.form]]
+
+
+Row = tuple[tuple[Piece, ...], int, object]  # what is left of a sentence, its weight, the state after it
 
 
 def build(words: Vocabulary, sentences: Iterable[Sentence]) -> Node:
@@ -184,8 +207,8 @@ def build(words: Vocabulary, sentences: Iterable[Sentence]) -> Node:
     return _branch(words, rows)
 
 
-def _branch(words: Vocabulary, rows: list[tuple[tuple[Piece, ...], int, object]]) -> Node:
-    groups: dict[Piece, list[tuple[tuple[Piece, ...], int, object]]] = {}
+def _branch(words: Vocabulary, rows: list[Row]) -> Node:
+    groups: dict[Piece, list[Row]] = {}
     for row in rows:
         groups.setdefault(row[0][0], []).append((row[0][1:], row[1], row[2]))
     options = []
@@ -197,10 +220,10 @@ def _branch(words: Vocabulary, rows: list[tuple[tuple[Piece, ...], int, object]]
             options.append(Option(piece, weight, group[0][2]))
             continue
         after = _branch(words, group)
-        first = after.options[0]
-        if isinstance(piece, str) and len(after.options) == 1 and isinstance(first.piece, str):
+        only = after.options[0]
+        if isinstance(piece, str) and len(after.options) == 1 and isinstance(only.piece, str):
             options.append(
-                Option(piece + first.piece, weight, first.after)
+                Option(piece + only.piece, weight, only.after)
             )  # words with one continuation are one piece
         else:
             options.append(Option(piece, weight, after))

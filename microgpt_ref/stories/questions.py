@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from microgpt_ref.stories.grammar import State
-from microgpt_ref.stories.reading import Step, consistent, read_whole
+from microgpt_ref.stories.reading import Step, consistent, whole_stories
 from microgpt_ref.stories.sampling import generate, integers
 from microgpt_ref.stories.town import TOWN
 from microgpt_ref.stories.vocabulary import Vocabulary
@@ -55,7 +55,7 @@ def facts(story: str, vocabulary: Vocabulary = TOWN) -> Facts:
     """What one whole story says. Raises ValueError where the text is not one story."""
     begin = closing = None
     last: Step | None = None
-    for step in read_whole(story, vocabulary):
+    for step in whole_stories(story, vocabulary):
         last = step
         if step.walk.state.phase == "begin" and begin is None:
             begin = step.walk.state

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int8
 
-from microgpt_ref.stories.choices import CATEGORIES, Choice, match, next_weights, read_option
+from microgpt_ref.stories.choices import CATEGORIES, Choice, match, next_weights, read
 from microgpt_ref.stories.grammar import END, START, State, grammar
 from microgpt_ref.stories.nodes import Cast, Node, Target
 from microgpt_ref.stories.town import TOWN
@@ -16,55 +17,67 @@ from microgpt_ref.stories.vocabulary import Vocabulary
 
 
 class Walk:
-    """A story told so far: where in the grammar it is, and who is who."""
+    """A story told so far: its state at the last sentence, the node it has come to (None: over), who is who."""
+
+    __slots__ = ("cast", "grammar", "node", "state")
 
     def __init__(self, words: Vocabulary) -> None:
         self.grammar = grammar(words)
         self.cast: Cast = {kind: [] for kind in words.items}
         self.state: State = START
-        self.node: Node | None = self.grammar.node(START)  # None: the story is over
-
-    def choice(self) -> tuple[Choice, tuple[Target, ...]]:
-        assert self.node is not None, "the story is over"
-        return self.node.expand(self.cast)
+        self.node: Node | None = self.grammar.node(START)
 
     def take(self, target: Target) -> None:
-        if target.kind is not None:
-            self.cast[target.kind].append(target.item)
-        if isinstance(target.after, Node):
-            self.node = target.after
+        after, kind, item = target
+        if kind is not None:
+            self.cast[kind].append(item)
+        if type(after) is Node:
+            self.node = after
         else:
-            assert isinstance(target.after, State)
-            self.state = target.after
-            self.node = None if self.state is END else self.grammar.node(self.state)
+            self.state = after  # type: ignore[assignment]
+            self.node = None if after is END else self.grammar.node(self.state)
 
 
 class Step(NamedTuple):
-    """One choice met while reading, and the option that the text takes (-1 where the text ends or goes wrong)."""
+    """One choice met in a text, and the option the text takes: -1 where it ends or goes wrong."""
 
     position: int
     walk: Walk
     choice: Choice
-    index: int
+    option: int
 
 
 def steps(text: str, words: Vocabulary) -> Iterator[Step]:
-    """Read stories one after another. Stops after the first step whose index is -1."""
+    """Read stories one after another. Stops after the first step whose option is -1."""
     position = 0
     while position < len(text):
         walk = Walk(words)
         while walk.node is not None:
-            choice, targets = walk.choice()
-            index = match(choice.texts, text, position)
-            yield Step(position, walk, choice, index)
-            if index < 0:
+            choice, _, targets = walk.node.expand(walk.cast)
+            option = match(choice.texts, text, position)
+            yield Step(position, walk, choice, option)
+            if option < 0:
                 return
-            position += len(choice.texts[index])
-            walk.take(targets[index])
+            position += len(choice.texts[option])
+            walk.take(targets[option])
+
+
+def _agreed(text: str, step: Step) -> str:
+    """The part of the step's options that the text agrees with."""
+    rest = text[step.position :]
+    return max((_common(rest, each) for each in step.choice.texts), key=len)
+
+
+def _common(a: str, b: str) -> str:
+    return "".join(x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 class Inconsistency(NamedTuple):
-    """Where a text stops being a story: the character's category had it been right, what may stand there, what does."""
+    """Where a text stops being a story.
+
+    position: of the first character that cannot stand there; category: what kind of character it should have
+    been; expected: every character that could have stood there; found: the one that does.
+    """
 
     position: int
     category: str
@@ -79,59 +92,41 @@ class Inconsistency(NamedTuple):
         )
 
 
-def _stop(text: str, step: Step) -> tuple[int, str, Choice]:
-    """How far the text agrees with some option of the step, and that part of the option."""
-    read = ""
-    for length in range(1, len(text) - step.position + 1):
-        part = text[step.position : step.position + length]
-        if not any(each.startswith(part) for each in step.choice.texts):
-            break
-        read = part
-    return step.position + len(read), read, step.choice
-
-
 def first_inconsistency(text: str, vocabulary: Vocabulary = TOWN) -> Inconsistency | None:
-    """The first character at which the text can no longer be the beginning of a row of stories, or None."""
+    """The first character at which the text can no longer be a row of stories, or None; it may end inside a story.
+
+    Its category says what the writer got wrong: a free character means a word that cannot stand there,
+    recall that the story was forgotten.
+    """
     for step in steps(text, vocabulary):
-        if step.index < 0:
-            position, read, choice = _stop(text, step)
-            if position == len(text):
-                return None
-            return Inconsistency(
-                position, _category(text, step, read), _characters(choice, read), text[position]
-            )
+        seen = _agreed(text, step) if step.option < 0 else ""
+        position = step.position + len(seen)
+        if step.option < 0 and position < len(text):
+            option = next(i for i, each in enumerate(step.choice.texts) if each.startswith(seen))
+            category = CATEGORIES[read(step.choice, option).categories[len(seen)]]
+            expected = "".join(sorted(next_weights(step.choice, seen)))
+            return Inconsistency(position, category, expected, text[position])
     return None
 
 
-def _characters(choice: Choice, read: str) -> str:
-    return "".join(sorted(next_weights(choice, read)))
-
-
-def _category(text: str, step: Step, read: str) -> str:
-    index = next(i for i, each in enumerate(step.choice.texts) if each.startswith(read))
-    reading = read_option(step.choice, index)
-    after_letter = step.position > 0 and text[step.position - 1].isalpha()
-    kinds = reading.categories_after_letter if after_letter else reading.categories
-    return CATEGORIES[kinds[len(read)]]
-
-
 def consistent(text: str, vocabulary: Vocabulary = TOWN) -> bool:
-    """Whether the text is one or more stories, the last of which may be cut short."""
+    """Whether the text is a row of stories, the last of which may be cut short."""
     return first_inconsistency(text, vocabulary) is None
 
 
-def read_whole(text: str, words: Vocabulary) -> Iterator[Step]:
+def whole_stories(text: str, words: Vocabulary) -> Iterator[Step]:
     """The steps of a text that must be whole stories. Raises ValueError where it is not."""
     if not text:
         raise ValueError("text is empty; give one or more whole stories, each ending in a newline")
     for step in steps(text, words):
-        if step.index < 0:
+        if step.option < 0:
             wrong = first_inconsistency(text, words)
-            if wrong is None:
-                raise ValueError(
-                    f"text ends inside a story, after {text[-40:]!r}; give whole stories, each ending in a newline"
-                )
-            raise ValueError("text is not a story: " + wrong.describe(text))
+            if wrong is not None:
+                raise ValueError("text is not a story: " + wrong.describe(text))
+            raise ValueError(
+                f"text of {len(text)} characters ends inside a story, after {text[-40:]!r}; "
+                "give whole stories, each ending in a newline"
+            )
         yield step
 
 
@@ -140,53 +135,48 @@ def character_log_probabilities(text: str, vocabulary: Vocabulary = TOWN) -> Flo
 
     Raises ValueError, with the position, where the text is not a row of whole stories.
     """
-    parts = [read_option(step.choice, step.index).log_probabilities for step in read_whole(text, vocabulary)]
+    parts = [read(step.choice, step.option).log_probabilities for step in whole_stories(text, vocabulary)]
     return np.frombuffer(b"".join(parts), np.float64).copy()
 
 
 def log_probability(story: str, vocabulary: Vocabulary = TOWN) -> float:
-    """Log-probability in nats of a story, or of several together. Raises ValueError where the text is not a story."""
+    """Log-probability in nats of a story, or of several in a row. Raises ValueError where the text is no story."""
     return float(character_log_probabilities(story, vocabulary).sum())
 
 
 def categories(text: str, vocabulary: Vocabulary = TOWN) -> Int8[np.ndarray, " n"]:
     """Index into CATEGORIES of each of the n characters of one or more whole stories.
 
-    free: the ideal reader is unsure; recall: determined, but only by what the story said earlier (a reader
-    who knows every name, object and place of the town, but not this story, would be unsure);
+    free: even the ideal reader is unsure, more than one character may follow;
+    recall: determined, but only by what the story said earlier. It is in a name, object, place, task, deadline
+    or pronoun already settled, where the words of the town that could stand in its place go on differently;
     spelling: the rest of a word once begun; grammar: everything else that is determined.
     Raises ValueError where the text is not a row of whole stories.
     """
-    parts = []
-    after_letter = False
-    for step in read_whole(text, vocabulary):
-        reading = read_option(step.choice, step.index)
-        parts.append(reading.categories_after_letter if after_letter else reading.categories)
-        after_letter = step.choice.texts[step.index][-1].isalpha()
+    parts = [read(step.choice, step.option).categories for step in whole_stories(text, vocabulary)]
     return np.frombuffer(b"".join(parts), np.int8).copy()
 
 
 def spans(text: str, vocabulary: Vocabulary = TOWN) -> list[tuple[str, str]]:
-    """(category, characters) of each run of characters of one category, to print or draw a story in colours."""
+    """(category, characters) of each run of characters of one category: to print or draw a story in colours."""
     kinds = categories(text, vocabulary)
     edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(text)]
-    return [(CATEGORIES[kinds[a]], text[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(CATEGORIES[kinds[a]], text[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 def next_character_distribution(prefix: str, vocabulary: Vocabulary = TOWN) -> dict[str, float]:
-    """The ideal reader's probability of each character that may follow; those that cannot are left out.
+    """The ideal reader's probability of each character that may follow; characters that cannot are left out.
 
     The prefix is any number of whole stories, then possibly the beginning of one.
     Raises ValueError, with the position, where it is not.
     """
-    choice, read = Walk(vocabulary).choice()[0], ""
+    choice, seen = grammar(vocabulary).node(START).expand({}).choice, ""
     for step in steps(prefix, vocabulary):
-        if step.index < 0:
-            position, read, choice = _stop(prefix, step)
-            if position < len(prefix):
-                wrong = first_inconsistency(prefix, vocabulary)
-                assert wrong is not None
+        if step.option < 0:
+            wrong = first_inconsistency(prefix, vocabulary)
+            if wrong is not None:
                 raise ValueError("prefix is not the beginning of a story: " + wrong.describe(prefix))
-    weights = next_weights(choice, read)
+            choice, seen = step.choice, _agreed(prefix, step)
+    weights = next_weights(choice, seen)
     total = sum(weights.values())
     return {character: weight / total for character, weight in sorted(weights.items())}

@@ -164,14 +164,14 @@ TOWN = Vocabulary(
         "took the {object} from {other}.",
     ),
     questions_held=(
-        '"Who has the {object}?" asked {asker}. "I do," said {holder}.',
-        '"Where is the {object}?" asked {asker}. "I have it," said {holder}.',
+        '"Who has the {object}?" asked {asker}. "{holder.I}do," said {holder}.',
+        '"Where is the {object}?" asked {asker}. "{holder.I}have it," said {holder}.',
     ),
     questions_told=(
-        '"Who has the {object}?" asked {asker}. "{holder} does," said {reply}.',
-        '"Where is the {object}?" asked {asker}. "{holder} has it," said {reply}.',
+        '"Who has the {object}?" asked {asker}. "{holder.answer} does," said {reply}.',
+        '"Where is the {object}?" asked {asker}. "{holder.answer} has it," said {reply}.',
     ),
-    questions_placed=('"Where is the {object}?" asked {asker}. "{place.Where}," said {reply}.',),
+    questions_placed=('"Where is the {object}?" asked {asker}. "{place.answer}," said {reply}.',),
     keeps=("kept {actor.her} word and {task.past}.", "{task.past} {deadline}, as promised."),
     breaks=("broke {actor.her} word and did not {task}.", "forgot to {task}, and {promisee} was cross."),
     late_keeps=(

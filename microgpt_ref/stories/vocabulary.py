@@ -10,8 +10,15 @@ import dataclasses
 import functools
 from dataclasses import dataclass, field
 
+from microgpt_ref.stories.choices import Candidates
+
 Words = tuple[str, ...]
 PRONOUNS = {"she": ("she", "her", "She", "Her"), "he": ("he", "his", "He", "His")}
+# "with Mara" or "at the mill"; "I do", "Mara does" or "At the mill"
+SHARED = (
+    (("person", "spot"), ("place", "spot")),
+    (("person", "I"), ("person", "answer"), ("place", "answer")),
+)
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,24 @@ class Vocabulary:
     def __hash__(self) -> int:
         return self._hash
 
-    def candidates(self, kind: str, form: str) -> Words:
+    @functools.cached_property
+    def _candidates(self) -> dict[tuple[str, str], Candidates]:
+        """For each kind and form, all that could stand in such a slot. Slots that compete for a place share theirs."""
+        found: dict[tuple[str, str], Candidates] = {}
+        for group in SHARED:
+            shared = Candidates(tuple(text for kind, form in group for text in self._forms(kind, form)))
+            found.update(dict.fromkeys(group, shared))
+        for kind, items in self.items.items():
+            for form in items[0] if items else ():
+                found.setdefault((kind, form), Candidates(self._forms(kind, form)))
+        return found
+
+    def _forms(self, kind: str, form: str) -> Words:
+        return tuple(text for item in self.items[kind] for text in item[form])
+
+    def candidates(self, kind: str, form: str) -> Candidates:
         """Every text that could stand in a slot of this kind, whatever the story said before."""
-        kinds = ("person", "place") if form == "spot" else (kind,)
-        texts = [text for each in kinds for item in self.items[each] for text in item[form]]
-        return tuple(dict.fromkeys(texts))
+        return self._candidates[kind, form]
 
 
 def _capital(text: str) -> str:
@@ -99,14 +119,8 @@ def _items(words: Vocabulary) -> dict[str, tuple[dict[str, Words], ...]]:
     people = []
     for name, pronoun in words.names:
         she, her, capital_she, capital_her = PRONOUNS[pronoun]
-        forms = {
-            "name": name,
-            "she": she,
-            "her": her,
-            "She": capital_she,
-            "Her": capital_her,
-            "spot": f"with {name}",
-        }
+        forms = {"name": name, "she": she, "her": her, "She": capital_she, "Her": capital_her}
+        forms |= {"spot": f"with {name}", "I": "I ", "answer": name}
         people.append({form: (text,) for form, text in forms.items()})
     things = [
         {"noun": (noun,), "thing": tuple(f"{a} {noun}" for a in adjectives)}
@@ -115,7 +129,7 @@ def _items(words: Vocabulary) -> dict[str, tuple[dict[str, Words], ...]]:
     places = []
     for preposition, noun in words.places:
         where = f"{preposition} the {noun}"
-        places.append({"where": (where,), "Where": (_capital(where),), "spot": (where,), "noun": (noun,)})
+        places.append({"where": (where,), "answer": (_capital(where),), "spot": (where,), "noun": (noun,)})
     return {
         "person": tuple(people),
         "object": tuple(things),
