@@ -21,6 +21,7 @@ from tqdm import tqdm
 from microgpt_ref._files import atomic_write
 
 MINIMUM_CHARACTERS = 100  # a tenth of them must still be enough to score a prediction
+SILENCE = 30  # seconds that a server may send nothing; the whole download may take longer
 
 
 @dataclass(frozen=True)
@@ -191,10 +192,10 @@ def _download(file: RemoteFile, path: Path) -> None:
 
     with _explained(file, path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        bar = tqdm(unit="B", unit_scale=True, desc=file.filename, delay=0.5)
+        # pooch learns the total later, but takes a bar without one for no bar at all
+        bar = tqdm(total=1, unit="B", unit_scale=True, desc=file.filename, leave=False)
         with atomic_write(path) as part, bar as progress:
-            # the timeout is for each silence of the server, not for the whole download
-            download = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16, timeout=30)
+            download = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16, timeout=SILENCE)
             download(file.url, part, None)
             part.flush()
             seen = pooch.file_hash(part.name, alg="sha256")
