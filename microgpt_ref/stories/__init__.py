@@ -1,11 +1,11 @@
-"""The course's own text: little stories about a harbour town, told by a program whose every choice has a known probability.
+"""The course's own text: little stories about a harbour town, told by a program of known probabilities.
 
-The text of a story determines the choices, so an ideal reader can be computed: it knows the odds of every next
-character, and no model can have a lower loss on average. Three properties matter:
+The text of a story determines the choices that made it, so the ideal reader can be computed: it knows the
+odds of every next character, and no model can have a lower loss on average. Three properties matter:
 
 1. The floor is known: `entropy() / expected_length()` nats per character.
-2. The loss splits: `categories(text)` says of each character whether it is spelling, grammar, a free choice, or
-   recall, which only a reader who remembers the story gets right.
+2. The loss splits: `categories(text)` says of each character whether it is spelling, grammar, a free choice,
+   or recall, which only a reader who remembers the story gets right.
 3. It can ask: `questions` and `preferences` have answers that a program can grade.
 
     >>> from microgpt_ref import stories
@@ -14,11 +14,19 @@ character, and no model can have a lower loss on average. Three properties matte
 
 from microgpt_ref.stories.alphabet import ALPHABET
 from microgpt_ref.stories.choices import CATEGORIES
-from microgpt_ref.stories.exact import entropy, expected_length, number_of_stories, totals
+from microgpt_ref.stories.exact import (
+    entropy,
+    entropy_by_category,
+    expected_categories,
+    expected_length,
+    number_of_stories,
+    totals,
+)
+from microgpt_ref.stories.facts import Facts, facts
 from microgpt_ref.stories.questions import (
     Preference,
     Question,
-    facts,
+    follows,
     grade,
     preferences,
     questions,
@@ -43,6 +51,7 @@ __all__ = [
     "ALPHABET",
     "CATEGORIES",
     "TOWN",
+    "Facts",
     "Inconsistency",
     "Preference",
     "Question",
@@ -52,9 +61,12 @@ __all__ = [
     "consistent",
     "corpus",
     "entropy",
+    "entropy_by_category",
+    "expected_categories",
     "expected_length",
     "facts",
     "first_inconsistency",
+    "follows",
     "generate",
     "grade",
     "log_probability",

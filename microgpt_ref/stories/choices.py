@@ -20,7 +20,7 @@ SPELLING, GRAMMAR, FREE, RECALL = range(4)
 
 
 class Candidates:
-    """What could stand in a slot if the story so far were forgotten. Equal only to itself, so it is quick to look up."""
+    """What could stand in a slot if the story so far were forgotten. Equal only to itself."""
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self.texts = tuple(dict.fromkeys(texts))
@@ -37,7 +37,7 @@ class Candidates:
 
 
 class Choice(NamedTuple):
-    """Texts with their integer weights; `slots[i]` is what could have stood in place of text i, None for plain words."""
+    """Texts with integer weights; `slots[i]` is what could have stood where text i does, or None."""
 
     texts: tuple[str, ...]
     weights: tuple[int, ...]
@@ -82,7 +82,10 @@ def read(choice: Choice, index: int) -> Reading:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _search_order(texts: tuple[str, ...]) -> tuple[list[str], list[int], int]:
-    """The texts sorted, with where each one stood, and the length of the longest. Raises ValueError when one text begins another."""
+    """The texts sorted, where each one stood, and the length of the longest.
+
+    Raises ValueError when one text begins another.
+    """
     order = sorted(range(len(texts)), key=texts.__getitem__)
     ranked = [texts[i] for i in order]
     if ranked[0] == "":

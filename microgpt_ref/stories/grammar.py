@@ -1,68 +1,14 @@
-"""What can happen in a story: states, and the sentences that lead from one to the next.
-
-A state knows roles, not words: "the second person holds the first object". Everything in it can be read off
-the text so far, so nothing is hidden from a reader.
-"""
+"""What can happen in a story: the sentences that lead from one state to the next."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from microgpt_ref.stories.nodes import Node, Ref, Sentence, build
+from microgpt_ref.stories.state import END, NOBODY, State, person, thing
 from microgpt_ref.stories.vocabulary import Vocabulary
-
-NOBODY = -1
-
-
-class State(NamedTuple):
-    """A story between two sentences; people, objects and places are roles, counted from 0 as they appear.
-
-    where: for each object, who has it or where it lies; before: who had it before that (NOBODY: always there);
-    moved: the objects that the last thing that happened moved; topic: the one whom "she" would mean; kept: the promise was.
-    """
-
-    phase: str = "opening"
-    people: int = 0
-    places: int = 0
-    where: tuple[Ref, ...] = ()
-    before: tuple[int, ...] = ()
-    promiser: int = NOBODY
-    promisee: int = NOBODY
-    actor: int = NOBODY
-    topic: int = NOBODY
-    moved: tuple[int, ...] = ()
-    beats: int = 0
-    asked: bool = False
-    paused: bool = False
-    kept: bool = False
-
-    def holder(self, thing: int) -> int:
-        return self.where[thing].role if self.where[thing].kind == "person" else NOBODY
-
-    def move(self, thing: int, to: Ref) -> State:
-        """The object changes hands or place."""
-        leaver = self.holder(thing)
-        before = leaver if leaver != NOBODY else self.before[thing]
-        return self._replace(
-            where=(*self.where[:thing], to, *self.where[thing + 1 :]),
-            before=(*self.before[:thing], before, *self.before[thing + 1 :]),
-            moved=(*self.moved, thing),
-        )
-
-
-END = State("end")
-START = State()
-
-
-def person(role: int) -> Ref:
-    return Ref("person", role)
-
-
-def thing(role: int) -> Ref:
-    return Ref("object", role)
 
 
 class Grammar:
@@ -116,7 +62,7 @@ class Grammar:
     # ---------------------------------------------------------------- what happens
 
     def begin(self, state: State) -> Iterator[Sentence]:
-        """The first words of the next thing that happens: who acts, somebody asks, or the promise falls due."""
+        """The next thing that happens begins: someone acts, someone asks, or the promise falls due."""
         if self._resolvable(state):
             yield from self._late(state)
         for actor in range(state.people):
@@ -151,7 +97,7 @@ class Grammar:
         for object_, spot in enumerate(state.where):
             if object_ in state.moved:
                 continue
-            after = state._replace(asked=True, beats=state.beats + 1, topic=NOBODY, moved=())
+            after = self._happened(state._replace(asked=True, moved=()))
             for asker in range(state.people):
                 if asker not in (state.holder(object_), state.before[object_]):
                     yield from self._answers(state.people, object_, spot, asker, after)
@@ -169,7 +115,7 @@ class Grammar:
                 templates = self.words.questions_held if reply == spot.role else self.words.questions_told
                 slots["holder"] = spot
             for template in templates:
-                yield Sentence(" " + template, slots, 12 // len(templates), after)
+                yield Sentence(" " + template, slots, 24 // len(templates), after)
 
     # ---------------------------------------------------------------- somebody does something
 
@@ -198,7 +144,14 @@ class Grammar:
                 yield each._replace(weight=weight * 27720 // len(sentences))
 
     def _happened(self, state: State, topic: int = NOBODY) -> State:
-        return state._replace(phase="begin", actor=NOBODY, topic=topic, beats=state.beats + 1)
+        """The state after a beat. When nothing more can happen, what only mattered to that is let go."""
+        after = state._replace(phase="begin", actor=NOBODY, topic=topic, beats=state.beats + 1)
+        if self._busy(after):
+            return after
+        topic = topic if topic == after.promiser else NOBODY
+        return after._replace(
+            topic=topic, moved=(), before=(NOBODY, NOBODY), asked=False, paused=False, places=1
+        )
 
     def _movable(self, state: State) -> Iterator[tuple[int, Ref]]:
         """Objects that did not just move, with where they are."""
@@ -280,7 +233,8 @@ class Grammar:
         slots = self._promise_slots(state._replace(actor=NOBODY))
         for templates, kept in ((self.words.late_keeps, True), (self.words.late_breaks, False)):
             for template in templates:
-                yield Sentence(" " + template, slots, 10, self._settled(state, kept))
+                weight = 5 * max(state.beats, 1) ** 2  # the longer the story, the likelier its end
+                yield Sentence(" " + template, slots, weight, self._settled(state, kept))
 
     def closing(self, state: State) -> Iterator[Sentence]:
         """The last line says who ended with what."""

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from microgpt_ref.stories.choices import Choice
+from microgpt_ref.stories.choices import Candidates, Choice
 from microgpt_ref.stories.vocabulary import Vocabulary
 
 Cast = dict[str, list[int]]  # kind -> the vocabulary index that each role of that kind has been given
@@ -36,7 +36,7 @@ class Mention(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """A slot filled by an item not used yet in this story, all equally likely. It takes the kind's next role."""
+    """A slot filled by an item not yet used in this story, all equally likely; it takes the next role."""
 
     kind: str
     form: str
@@ -46,7 +46,7 @@ Piece = str | Mention | Fresh
 
 
 class Sentence(NamedTuple):
-    """One way to go on: a template, what its slots refer to (others are fresh), a weight, the state after it."""
+    """One way to go on: a template, what its slots refer to (others are fresh), a weight, the next state."""
 
     template: str
     slots: Mapping[str, Ref]
@@ -176,7 +176,7 @@ class Node:
     def _with_fresh(self, cast: Cast) -> Expansion:
         picks = {piece: self._fresh(piece, cast) for piece, _, _ in self.options if isinstance(piece, Fresh)}
         scale = math.lcm(*map(len, picks.values()))  # keeps the weights whole numbers
-        rows = []
+        rows: list[tuple[str, int, Candidates | None, Target]] = []
         for (piece, weight, after), slot in zip(self.options, self._slots, strict=True):
             if isinstance(piece, Fresh):
                 share = weight * scale // len(picks[piece])

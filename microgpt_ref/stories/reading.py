@@ -1,4 +1,4 @@
-"""The ideal reader: it knows the grammar, remembers the story, and so knows the odds of every next character."""
+"""The ideal reader knows the grammar and remembers the story: it knows the odds of every next character."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from microgpt_ref.stories.choices import CATEGORIES, Choice, match, next_weights, read
-from microgpt_ref.stories.grammar import END, START, State, grammar
+from microgpt_ref.stories.grammar import grammar
 from microgpt_ref.stories.nodes import Cast, Node, Target
+from microgpt_ref.stories.state import END, START, State
 from microgpt_ref.stories.town import TOWN
 from microgpt_ref.stories.vocabulary import Vocabulary
 
 
 class Walk:
-    """A story told so far: its state at the last sentence, the node it has come to (None: over), who is who."""
+    """A story so far: its state at the last sentence, the node it has come to (None: over), who is who."""
 
     __slots__ = ("cast", "grammar", "node", "state")
 
@@ -69,7 +70,9 @@ def _agreed(text: str, step: Step) -> str:
 
 
 def _common(a: str, b: str) -> str:
-    return "".join(x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    return "".join(
+        x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    )
 
 
 class Inconsistency(NamedTuple):
@@ -93,7 +96,7 @@ class Inconsistency(NamedTuple):
 
 
 def first_inconsistency(text: str, vocabulary: Vocabulary = TOWN) -> Inconsistency | None:
-    """The first character at which the text can no longer be a row of stories, or None; it may end inside a story.
+    """The first character at which the text can no longer be a row of stories (the last may be cut), or None.
 
     Its category says what the writer got wrong: a free character means a word that cannot stand there,
     recall that the story was forgotten.
@@ -140,7 +143,7 @@ def character_log_probabilities(text: str, vocabulary: Vocabulary = TOWN) -> Flo
 
 
 def log_probability(story: str, vocabulary: Vocabulary = TOWN) -> float:
-    """Log-probability in nats of a story, or of several in a row. Raises ValueError where the text is no story."""
+    """Log-probability in nats of one or more whole stories. Raises ValueError where the text is not."""
     return float(character_log_probabilities(story, vocabulary).sum())
 
 
@@ -148,8 +151,8 @@ def categories(text: str, vocabulary: Vocabulary = TOWN) -> Int8[np.ndarray, " n
     """Index into CATEGORIES of each of the n characters of one or more whole stories.
 
     free: even the ideal reader is unsure, more than one character may follow;
-    recall: determined, but only by what the story said earlier. It is in a name, object, place, task, deadline
-    or pronoun already settled, where the words of the town that could stand in its place go on differently;
+    recall: determined, but only by what the story said earlier. It is in a name, object, place, task,
+    deadline or pronoun already settled, where the town's words that could stand there go on differently;
     spelling: the rest of a word once begun; grammar: everything else that is determined.
     Raises ValueError where the text is not a row of whole stories.
     """
@@ -158,7 +161,7 @@ def categories(text: str, vocabulary: Vocabulary = TOWN) -> Int8[np.ndarray, " n
 
 
 def spans(text: str, vocabulary: Vocabulary = TOWN) -> list[tuple[str, str]]:
-    """(category, characters) of each run of characters of one category: to print or draw a story in colours."""
+    """(category, characters) of each run of characters of one category, to draw a story in colours."""
     kinds = categories(text, vocabulary)
     edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(text)]
     return [(CATEGORIES[kinds[a]], text[a:b]) for a, b in itertools.pairwise(edges)]
@@ -170,7 +173,9 @@ def next_character_distribution(prefix: str, vocabulary: Vocabulary = TOWN) -> d
     The prefix is any number of whole stories, then possibly the beginning of one.
     Raises ValueError, with the position, where it is not.
     """
-    choice, seen = grammar(vocabulary).node(START).expand({}).choice, ""
+    walk, seen = Walk(vocabulary), ""
+    assert walk.node is not None
+    choice = walk.node.expand(walk.cast).choice
     for step in steps(prefix, vocabulary):
         if step.option < 0:
             wrong = first_inconsistency(prefix, vocabulary)

@@ -59,10 +59,10 @@ def _stories(seed: int, split: str, vocabulary: Vocabulary) -> Iterator[str]:
 def generate(count: int, seed: int = 0, split: str = "train", vocabulary: Vocabulary = TOWN) -> list[str]:
     """`count` stories, each one line ending in a newline; the first ones are the same whatever the count.
 
-    A story is in one split only, decided by a hash of its text, so train and validation share none whatever the
-    seeds and amounts. The hash knows nothing of what a story says: within a split every story's probability is
-    multiplied by the same constant (10 in validation, 10/9 in train), the others' becoming 0. Nothing but
-    computing hashes could use that, so `log_probability`, `entropy` and the floor are those of the whole town.
+    A story is in one split only, decided by a hash of its text, so train and validation share none whatever
+    the seeds and amounts. The hash knows nothing of what a story says: in a split each of its stories is more
+    probable by one constant (10 in validation, 10/9 in train), and the others are impossible. Only a reader
+    who computes hashes could use that, so `log_probability`, `entropy` and the floor are the whole town's.
     Raises ValueError for a negative count or seed, or another split.
     """
     if count < 0:

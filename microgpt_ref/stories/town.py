@@ -69,17 +69,19 @@ spoon: a silver, a wooden, a bent, a long
 """
 
 PLACES = """
-at the mill, in the chapel, on the pier, on the bridge, by the well, behind the inn, in the cellar, on the beach,
-at the market, in the bakery, by the tower, on the quay, in the garden, at the ferry, by the canal, at the forge,
-at the school, in the attic, by the pond, on the hill, in the barn, at the stable, by the statue, in the shop
+at the mill, in the chapel, on the pier, on the bridge, by the well, by the inn, in the cellar, on the
+beach, at the market, in the bakery, by the tower, on the quay, in the garden, at the ferry, by the
+canal, at the forge, at the school, in the attic, by the pond, on the hill, in the barn, at the stable,
+by the statue, in the shop
 """
 
 TASKS = """
-mend the net: mended, paint the fence: painted, feed the hens: fed, sweep the steps: swept, light the stove: lit,
-bake the bread: baked, buy the salt: bought, carry the water: carried, post the letter: posted, scrub the deck: scrubbed,
-chop the wood: chopped, wash the sails: washed, close the gate: closed, milk the goat: milked, cook the soup: cooked,
-mop the floor: mopped, pick the plums: picked, dry the fish: dried, fix the pump: fixed, clean the boots: cleaned,
-water the beans: watered, coil the ropes: coiled, stack the logs: stacked, oil the hinges: oiled
+mend the net: mended, paint the fence: painted, feed the hens: fed, sweep the steps: swept, light the
+stove: lit, bake the bread: baked, buy the salt: bought, carry the water: carried, post the letter:
+posted, scrub the deck: scrubbed, chop the wood: chopped, wash the sails: washed, close the gate: closed,
+milk the goat: milked, cook the soup: cooked, mop the floor: mopped, pick the plums: picked, dry the
+fish: dried, fix the pump: fixed, clean the boots: cleaned, water the beans: watered, coil the ropes:
+coiled, stack the logs: stacked, oil the hinges: oiled
 """
 
 
@@ -109,14 +111,14 @@ TOWN = Vocabulary(
         *("wet", "quiet", "misty", "mild", "rainy", "frosty", "hazy", "still", "chilly", "fine"),
     ),
     times=("morning", "day", "Monday", "Friday", "Sunday"),
-    stays=("waited", "sat", "stood", "rested", "was", "played"),
+    stays=("waited", "sat", "stood", "rested", "was"),
     idles=(
         "hummed a tune",
         "ate a plum",
         "told a joke",
         "fed the gulls",
         "yawned",
-        "watched the boats",
+        "watched the sea",
         "laughed",
     ),
     interludes=(
@@ -129,6 +131,7 @@ TOWN = Vocabulary(
         "It was a {weather} {time}. {newcomer} {stay} {scene} with {thing}.",
         "On a {weather} {time} {newcomer} {stay} {scene} with {thing}.",
         "It was {weather} that {time}. {newcomer} {stay} {scene} with {thing}.",
+        "{newcomer} {stay} {scene} one {weather} {time} with {thing}.",
     ),
     meetings=(
         "{newcomer} came along with {thing}.",
@@ -152,15 +155,14 @@ TOWN = Vocabulary(
     leaves=(
         "left the {object} {place}.",
         "hid the {object} {place}.",
-        "put the {object} down {place}.",
-        "forgot the {object} {place}.",
+        "put the {object} {place}.",
     ),
     fetches=("fetched the {object} from the {place.noun}.", "ran to the {place.noun} and got the {object}."),
     finds=("found the {object} {place}.", "went to the {place.noun} and found the {object}."),
     swaps=("swapped the {object} for {other}'s {second}.", "traded {other} the {object} for the {second}."),
     borrows=(
         "borrowed the {object} from {other}.",
-        "asked {other} for the {object} and got it.",
+        "got the {object} from {other}.",
         "took the {object} from {other}.",
     ),
     questions_held=(
@@ -177,10 +179,12 @@ TOWN = Vocabulary(
     late_keeps=(
         "{deadline.Text} {promiser} had {task.past}.",
         "True to {promiser.her} word, {promiser} {task.past} {deadline}.",
+        "In good time {promiser} {task.past}, and {promisee} smiled.",
     ),
     late_breaks=(
         "{deadline.Text} {promiser} still had not {task.past}.",
         "But {promiser} forgot to {task}, and {promisee} was sad.",
+        "Sadly, {promiser} never {task.past}.",
     ),
     closings=("That night ", "In the end ", "At bedtime ", "So at last "),
     closing_one=("the {first} was {spot}.", "the {first} stayed {spot}."),
@@ -189,4 +193,5 @@ TOWN = Vocabulary(
     closing_holders=("{holder} had the {first} and {other} had the {second}.",),
     closing_both=("{holder} had both the {first} and the {second}.",),
     closing_mixed=("{holder} had the {first} and the {second} was {other_spot}.",),
+    beats=(1, 3),
 )

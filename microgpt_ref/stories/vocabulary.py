@@ -25,8 +25,9 @@ SHARED = (
 class Vocabulary:
     """Everything a story can say. Each list is drawn from uniformly, without putting back.
 
-    names: (name, "she" or "he"); objects: (noun, adjectives with their article); places: (preposition, noun);
-    tasks: (base form, past form, which is also the participle). Every object has the same number of adjectives.
+    names: (name, "she" or "he"); places: (preposition, noun); objects: (noun, adjectives with their article),
+    each with the same number of adjectives; tasks: (base form, past form, which is also the participle);
+    the rest are words and templates, each list for one kind of sentence.
     `beats` is the least and the largest number of things that happen between the promise and its end.
     Raises ValueError for an empty or uneven list.
     """
@@ -66,7 +67,7 @@ class Vocabulary:
     closing_holders: Words
     closing_both: Words
     closing_mixed: Words
-    beats: tuple[int, int] = (2, 3)
+    beats: tuple[int, int]
     items: dict[str, tuple[dict[str, Words], ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class Vocabulary:
 
     @functools.cached_property
     def _candidates(self) -> dict[tuple[str, str], Candidates]:
-        """For each kind and form, all that could stand in such a slot. Slots that compete for a place share theirs."""
+        """For each kind and form, all that could stand in such a slot; slots that compete share theirs."""
         found: dict[tuple[str, str], Candidates] = {}
         for group in SHARED:
             shared = Candidates(tuple(text for kind, form in group for text in self._forms(kind, form)))
@@ -115,8 +116,8 @@ def _capital(text: str) -> str:
 
 
 def _items(words: Vocabulary) -> dict[str, tuple[dict[str, Words], ...]]:
-    """Every item of every kind with its forms; a form is a tuple because a thing enters with one of several adjectives."""
-    people = []
+    """Each kind's items with their forms. A form is a tuple: a thing enters with one of its adjectives."""
+    people: list[dict[str, Words]] = []
     for name, pronoun in words.names:
         she, her, capital_she, capital_her = PRONOUNS[pronoun]
         forms = {"name": name, "she": she, "her": her, "She": capital_she, "Her": capital_her}
@@ -126,7 +127,7 @@ def _items(words: Vocabulary) -> dict[str, tuple[dict[str, Words], ...]]:
         {"noun": (noun,), "thing": tuple(f"{a} {noun}" for a in adjectives)}
         for noun, adjectives in words.objects
     ]
-    places = []
+    places: list[dict[str, Words]] = []
     for preposition, noun in words.places:
         where = f"{preposition} the {noun}"
         places.append({"where": (where,), "answer": (_capital(where),), "spot": (where,), "noun": (noun,)})
