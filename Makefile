@@ -52,6 +52,7 @@ figures: environment  ## draw the book's own pictures, fill in README's measured
 
 bench: environment  ## measure again what benchmarks/results holds
 	@$(PY) -m benchmarks
+	@$(PY) -m book.tools.results
 
 repository: environment  ## name another repository everywhere (URL=https://github.com/you/fork)
 	@$(PY) -m book.tools.repository "$(URL)" $(BRANCH)

@@ -1,12 +1,8 @@
 """What was measured, read from `benchmarks/results/*.json`: the tables of the results page and of README.
 
-No number is typed by hand. `python -m book.tools.results` fills README's table in again; with `--check` it
-only says whether the table is out of date. The form of a result file:
-
-    {"title": …, "command": how to repeat it, "date": "2026-01-31", "seconds": 171,
-     "machine": {"processor": …, "cores": 2, …},
-     "measured": [{"what": …, "value": 1.5, "unit": "nats per character",
-                   "digits": 3, "target": 1.88, "better": "lower", "source": …, "readme": true}]}
+No number is typed by hand. `book/results.yml` says, for each result file, which of its values are shown and
+in what words; a file that it does not name is shown whole. `python -m book.tools.results` fills README's
+table in again; with `--check` it only says whether the table is out of date.
 """
 
 from __future__ import annotations
@@ -19,74 +15,123 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+WORDS = ROOT / "book" / "results.yml"
 START, END = "<!-- measured: filled in by `make figures` -->", "<!-- end of measured -->"
 NOTHING = "Nothing has been measured yet: `make bench` does it."
 
 
 class ResultError(Exception):
-    """A result file that cannot be shown; the message names the file, the field and the way out."""
+    """A result that cannot be shown; the message names the file, the field and the way out."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One result file: what was measured in one go, where, and how to repeat it."""
+    """One result file in words: what was measured in one go, where, and how to repeat it."""
 
     name: str
     title: str
     command: str
     date: str
-    machine: dict[str, Any]
-    measured: list[dict[str, Any]]
-    seconds: float | None = None
+    machine: str
+    rows: list[dict[str, Any]]
+    note: str = ""
 
 
-def load(folder: Path = RESULTS) -> list[Result]:
-    """Every result in the folder, by file name."""
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+def load(folder: Path = RESULTS, words: Path = WORDS) -> list[Result]:
+    """Every result in the folder: first those that `words` names, in its order, then the others."""
+    chosen = yaml.safe_load(words.read_text(encoding="utf-8")) or {}
+    files = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    names = [name for name in chosen if name in files] + [name for name in files if name not in chosen]
+    return [_result(files[name], chosen.get(name)) for name in names]
 
 
-def _read(path: Path) -> Result:
+def _result(path: Path, words: dict[str, Any] | None) -> Result:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ResultError(f"{path.name} is not JSON ({error}); run the benchmark again") from None
-    for field in ("title", "command", "date", "machine", "measured"):
+    for field in ("date", "machine"):
         if field not in data:
-            raise ResultError(f"{path.name} has no {field!r}; see book/tools/results.py for the form")
-    for row in data["measured"]:
-        for field in ("what", "value", "unit"):
-            if field not in row:
-                raise ResultError(f"{path.name}: a row of 'measured' has no {field!r}: {row}")
-        if "target" in row and row.get("better") not in ("lower", "higher"):
-            raise ResultError(f'{path.name}: {row["what"]!r} has a target; say "better": "lower" or "higher"')
-    known = {key: data[key] for key in Result.__dataclass_fields__ if key in data}
-    return Result(name=path.stem, **known)
+            raise ResultError(f"{path.name} has no {field!r}; run the benchmark again")
+    if words is None:
+        apart = {"date", "machine", "versions"}
+        rows = [{"what": f"`{key}`", "value": v} for key, v in _flat(data) if key.split(".")[0] not in apart]
+        words = {"title": path.stem.replace("_", " ").capitalize(), "rows": []}
+    else:
+        rows = [_row(path.name, data, row) for row in words["rows"]]
+    return Result(
+        name=path.stem,
+        title=words["title"],
+        command=words.get("command", f"python -m benchmarks.{path.stem}"),
+        date=data["date"],
+        machine=_machine(data["machine"] | data.get("versions", {})),
+        rows=rows,
+        note=words.get("note", ""),
+    )
 
 
-def number(value: float, digits: int | None = None) -> str:
-    """`digits` decimals if given; else four significant figures, with commas in thousands."""
+def _row(file: str, data: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its values looked up: `value`, and `target` where that is a path and not a number."""
+    if "target" in row and row.get("better") not in ("lower", "higher"):
+        raise ResultError(f"book/results.yml: {row['what']!r} has a target; say better: lower or higher")
+    found = {**row, "value": _look_up(file, data, row["value"])}
+    if isinstance(row.get("target"), str):
+        found["target"] = _look_up(file, data, row["target"])
+    return found
+
+
+def _look_up(file: str, data: Any, path: str) -> Any:
+    for key in path.split("."):
+        if isinstance(data, list) and key.isdigit() and int(key) < len(data):
+            data = data[int(key)]
+        elif isinstance(data, dict) and key in data:
+            data = data[key]
+        else:
+            raise ResultError(f"book/results.yml asks for {path!r}, but {file} has no {key!r} there")
+    return data
+
+
+def _flat(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(data, dict | list):
+        yield path, data
+        return
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+        yield from _flat(value, f"{path}.{key}" if path else str(key))
+
+
+def number(value: Any, digits: int | None = None) -> str:
+    """`digits` decimals if given, else four significant figures; commas in thousands; words as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return {True: "yes", False: "no", None: "none"}.get(value, str(value))
     if digits is not None:
         return f"{value:,.{digits}f}"
-    if isinstance(value, int) or float(value).is_integer() or abs(value) >= 1000:
+    if isinstance(value, int) or value.is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
 
-def _row(row: dict[str, Any]) -> str:
-    value = f"{number(row['value'], row.get('digits'))} {row['unit']}".strip()
-    if "target" not in row:
-        return f"| {row['what']} | {value} | {row.get('source', '')} |"
-    met = row["value"] <= row["target"] if row["better"] == "lower" else row["value"] >= row["target"]
-    mark = {"lower": "≤", "higher": "≥"}[row["better"]]
-    target = f"{mark} {number(row['target'], row.get('digits'))}: {'met' if met else '**not met**'}"
-    return f"| {row['what']} | {value} | {'. '.join(filter(None, [target, row.get('source', '')]))} |"
+def _line(row: dict[str, Any]) -> str:
+    value = f"{number(row['value'], row.get('digits'))} {row.get('unit', '')}".strip()
+    against = [row["source"]] if row.get("source") else []
+    if "target" in row:
+        met = row["value"] <= row["target"] if row["better"] == "lower" else row["value"] >= row["target"]
+        mark = {"lower": "≤", "higher": "≥"}[row["better"]]
+        against.insert(
+            0, f"{mark} {number(row['target'], row.get('digits'))} {'met' if met else '**not met**'}"
+        )
+    return f"| {row['what']} | {value} | {'; '.join(against)} |"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table of measured rows."""
-    return "\n".join(["| What | Measured | Against |", "|---|---|---|", *map(_row, rows)])
+    """A Markdown table of measured rows; the third column only where something stands in it."""
+    lines = ["| What | Measured | Against |", "|---|---|---|", *map(_line, rows)]
+    if not any("target" in row or row.get("source") for row in rows):
+        lines = [line.rsplit("|", 2)[0] + "|" for line in lines]
+    return "\n".join(lines)
 
 
 def _machine(machine: dict[str, Any]) -> str:
@@ -100,19 +145,18 @@ def page(results: Sequence[Result]) -> str:
 
 def _sections(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
-        took = f" It took {result.seconds:,.0f} seconds." if result.seconds is not None else ""
-        where = f"Measured on {result.date}: {_machine(result.machine)}."
         yield f"## {result.title}"
-        yield table(result.measured)
-        yield f"{where}{took} To repeat it: `{result.command}`."
+        if result.note:
+            yield result.note
+        yield table(result.rows)
+        yield f"Measured on {result.date}: {result.machine}. To repeat it: `{result.command}`."
 
 
 def readme_table(results: Sequence[Result]) -> str:
-    """The rows that a result marks for README; all of them have their place on the results page."""
-    rows = [row for result in results for row in result.measured if row.get("readme")]
-    machines = sorted(
-        {_machine(result.machine) for result in results if any(r.get("readme") for r in result.measured)}
-    )
+    """The rows that are marked for README; all of them have their place on the results page."""
+    chosen = [result for result in results if any(row.get("readme") for row in result.rows)]
+    rows = [row for result in chosen for row in result.rows if row.get("readme")]
+    machines = sorted({result.machine for result in chosen})
     return f"{table(rows)}\n\nMeasured on: {'; '.join(machines)}." if rows else NOTHING
 
 

@@ -3,30 +3,45 @@
 import json
 
 import pytest
+import yaml
 
 from book.tools import results
 from book.tools.results import ResultError, fill, load, number, page, readme_table
 
 GOOD = {
-    "title": "Training",
-    "command": "python -m benchmarks.training",
     "date": "2026-11-20",
-    "seconds": 170.4,
     "machine": {"processor": "a processor", "cores": 2},
-    "measured": [
-        {"what": "loss", "value": 1.7512, "unit": "nats", "digits": 3, "target": 1.88, "better": "lower"}
-        | {"readme": True},
-        {"what": "speed", "value": 12345.6, "unit": "tokens/s", "target": 20000, "better": "higher"}
-        | {"source": "x"},
-        {"what": "size", "value": 4, "unit": "MB"},
-    ],
-}  # fmt: skip
+    "versions": {"torch": "2.13.0"},
+    "loss": {"validation": 1.7512, "nanogpt": 1.88},
+    "runs": [{"speed": 12345.6}],
+}
+WORDS = {
+    "training": {
+        "title": "Training",
+        "note": "Two cores.",
+        "rows": [
+            {"what": "loss", "value": "loss.validation", "unit": "nats", "digits": 3}
+            | {"target": "loss.nanogpt", "better": "lower", "readme": True},
+            {"what": "speed", "value": "runs.0.speed", "unit": "tokens/s"}
+            | {"target": 20000, "better": "higher", "source": "x"},
+        ],
+    }
+}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "training.json").write_text(json.dumps(GOOD), encoding="utf-8")
+    write(tmp_path)
     return tmp_path
+
+
+def write(folder, data=GOOD, words=WORDS):
+    (folder / "training.json").write_text(json.dumps(data), encoding="utf-8")
+    (folder / "words.yml").write_text(yaml.safe_dump(words), encoding="utf-8")
+
+
+def loaded(folder):
+    return load(folder, folder / "words.yml")
 
 
 def test_readme_holds_what_was_measured():
@@ -34,24 +49,36 @@ def test_readme_holds_what_was_measured():
     assert fill(text, readme_table(load())) == text, "run: make figures"
 
 
-def test_every_result_file_of_this_project_can_be_shown():
-    names = [path.stem for path in results.RESULTS.glob("*.json")]
+def test_every_result_file_of_this_project_is_shown():
+    names = {path.stem for path in results.RESULTS.glob("*.json")}
     shown = page(load())
-    assert sorted(names) == [result.name for result in load()]
-    assert all(result.command in shown for result in load())
+    assert {result.name for result in load()} == names
+    assert all(f"`{result.command}`" in shown for result in load())
+
+
+def test_the_words_are_about_benchmarks_that_exist():
+    for name in yaml.safe_load(results.WORDS.read_text(encoding="utf-8")):
+        assert (results.ROOT / "benchmarks" / f"{name}.py").is_file(), name
 
 
 def test_the_page_shows_value_target_machine_and_command(folder):
-    shown = page(load(folder))
-    assert "| loss | 1.751 nats | ≤ 1.880: met |" in shown
-    assert "| speed | 12,346 tokens/s | ≥ 20,000: **not met**. x |" in shown
-    assert "| size | 4 MB |  |" in shown
-    assert "Measured on 2026-11-20: processor a processor, cores 2. It took 170 seconds." in shown
+    shown = page(loaded(folder))
+    assert "## Training\n\nTwo cores.\n" in shown
+    assert "| loss | 1.751 nats | ≤ 1.880 met |" in shown
+    assert "| speed | 12,346 tokens/s | ≥ 20,000 **not met**; x |" in shown
+    assert "Measured on 2026-11-20: processor a processor, cores 2, torch 2.13.0." in shown
     assert "`python -m benchmarks.training`" in shown
 
 
+def test_a_file_without_words_is_shown_whole(folder):
+    write(folder, words={})
+    shown = page(loaded(folder))
+    assert "| `loss.validation` | 1.751 |" in shown
+    assert "| `runs.0.speed` | 12,346 |" in shown
+
+
 def test_readme_takes_the_marked_rows_only(folder):
-    table = readme_table(load(folder))
+    table = readme_table(loaded(folder))
     assert "| loss |" in table
     assert "speed" not in table
     assert "a processor" in table
@@ -59,43 +86,41 @@ def test_readme_takes_the_marked_rows_only(folder):
 
 def test_an_old_number_in_readme_is_noticed(folder):
     text = f"# T\n\n{results.START}\n\n{results.END}\n\nrest\n"
-    filled = fill(text, readme_table(load(folder)))
+    filled = fill(text, readme_table(loaded(folder)))
     assert filled.endswith(f"{results.END}\n\nrest\n")
-    assert fill(filled, readme_table(load(folder))) == filled
-    changed = {**GOOD, "measured": [{**GOOD["measured"][0], "value": 1.9}]}
-    (folder / "training.json").write_text(json.dumps(changed), encoding="utf-8")
-    assert fill(filled, readme_table(load(folder))) != filled
+    assert fill(filled, readme_table(loaded(folder))) == filled
+    write(folder, {**GOOD, "loss": {"validation": 1.9, "nanogpt": 1.88}})
+    assert "1.900 nats | ≤ 1.880 **not met** |" in fill(filled, readme_table(loaded(folder)))
 
 
 def test_nothing_measured_is_said(tmp_path):
-    assert page(load(tmp_path)) == readme_table(load(tmp_path)) == results.NOTHING
+    (tmp_path / "words.yml").write_text("", encoding="utf-8")
+    assert page(loaded(tmp_path)) == readme_table(loaded(tmp_path)) == results.NOTHING
 
 
-@pytest.mark.parametrize("field", ["title", "command", "date", "machine", "measured"])
+@pytest.mark.parametrize("field", ["date", "machine"])
 def test_a_missing_field_is_named(folder, field):
-    broken = {key: value for key, value in GOOD.items() if key != field}
-    (folder / "training.json").write_text(json.dumps(broken), encoding="utf-8")
-    with pytest.raises(ResultError, match=f"training.json has no '{field}'"):
-        load(folder)
+    write(folder, {key: value for key, value in GOOD.items() if key != field})
+    with pytest.raises(ResultError, match=rf"training\.json has no '{field}'"):
+        loaded(folder)
 
 
-@pytest.mark.parametrize(
-    ("row", "says"),
-    [
-        ({"what": "x", "value": 1}, "no 'unit'"),
-        ({"what": "x", "value": 1, "unit": "s", "target": 2}, "lower"),
-    ],
-)
-def test_a_broken_row_is_named(folder, row, says):
-    (folder / "training.json").write_text(json.dumps({**GOOD, "measured": [row]}), encoding="utf-8")
-    with pytest.raises(ResultError, match=says):
-        load(folder)
+def test_a_value_that_is_not_there_is_named(folder):
+    write(folder, {**GOOD, "loss": {"train": 1.0}})
+    with pytest.raises(ResultError, match=r"'loss\.validation', but training\.json has no 'validation'"):
+        loaded(folder)
+
+
+def test_a_target_without_a_direction_is_named(folder):
+    write(folder, words={"training": {"title": "T", "rows": [{"what": "x", "value": "date", "target": 1}]}})
+    with pytest.raises(ResultError, match="'x' has a target; say better: lower or higher"):
+        loaded(folder)
 
 
 def test_half_a_file_is_named(folder):
-    (folder / "training.json").write_text(json.dumps(GOOD)[:100], encoding="utf-8")
+    (folder / "training.json").write_text(json.dumps(GOOD)[:50], encoding="utf-8")
     with pytest.raises(ResultError, match=r"training\.json is not JSON"):
-        load(folder)
+        loaded(folder)
 
 
 def test_a_readme_without_marks_is_refused():
@@ -105,8 +130,15 @@ def test_a_readme_without_marks_is_refused():
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(1.48159, None, "1.482"), (1.48159, 2, "1.48"), (13450, None, "13,450"), (3.0, None, "3"),
-     (0.00012345, None, "0.0001234")],
-)  # fmt: skip
+    [
+        (1.48159, None, "1.482"),
+        (1.48159, 2, "1.48"),
+        (13450, None, "13,450"),
+        (3.0, None, "3"),
+        (0.00012345, None, "0.0001234"),
+        (True, None, "yes"),
+        ("words", None, "words"),
+    ],
+)
 def test_numbers(value, digits, text):
     assert number(value, digits) == text
