@@ -35,7 +35,7 @@ serve:  ## serve the built book on this machine (PORT=8000)
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 lab: environment  ## open the chapters in JupyterLab
-	$(PY) -m jupyter lab chapters
+	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) chapters
 
 test: environment  ## run every check: lint, types, book, tests, notebooks
 	@$(PY) -m book.tools.checks all
