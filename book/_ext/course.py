@@ -1,6 +1,8 @@
-"""What this book adds to Sphinx: measured numbers are read when it is built, and no page fetches anything."""
+"""What this book adds to Sphinx: measured numbers are read when it is built, and no page names a CDN."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -21,7 +23,18 @@ def read_again(app: Sphinx, *_: object) -> list[str]:
     return [PAGE] if PAGE in app.env.found_docs else []
 
 
+def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Leave out Thebe, which Jupyter Book always adds: it names a CDN, logs an error and is not used here."""
+    for kind in ("script_files", "css_files"):
+        context[kind] = [file for file in context.get(kind, []) if "thebe" not in _words_of(file)]
+
+
+def _words_of(file: Any) -> str:
+    return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', '')}".lower()
+
+
 def setup(app: Sphinx) -> dict[str, bool | str]:
     app.connect("source-read", put_results)
     app.connect("env-get-outdated", read_again)
+    app.connect("html-page-context", drop_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
