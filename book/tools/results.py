@@ -1,8 +1,9 @@
 """What was measured, read from `benchmarks/results/*.json`: the tables of the results page and of README.
 
-No number is typed by hand. `book/results.yml` says, for each result file, which of its values are shown and
-in what words; a file that it does not name is shown whole. `python -m book.tools.results` fills README's
-table in again; with `--check` it only says whether the table is out of date.
+No number is typed by hand. A result file brings its own words in "measured", a list of rows with `what`,
+`value`, `unit`, …; or `book/results.yml` says which of its values are shown, and how; a file without either is
+shown whole. `python -m book.tools.results` fills README's table in again; with `--check` it only says
+whether the table is out of date.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def _result(path: Path, words: dict[str, Any] | None) -> Result:
     for field in ("date", "machine"):
         if field not in data:
             raise ResultError(f"{path.name} has no {field!r}; run the benchmark again")
-    if words is None:
+    if words is None and "measured" in data:
+        words = {"note": data.get("about", ""), **data}
+        rows = [_row(path.name, data, row) for row in data["measured"]]
+    elif words is None:
         apart = {"date", "machine", "versions"}
         rows = [{"what": f"`{key}`", "value": v} for key, v in _flat(data) if key.split(".")[0] not in apart]
         words = {"title": path.stem.replace("_", " ").capitalize(), "rows": []}
@@ -65,7 +69,7 @@ def _result(path: Path, words: dict[str, Any] | None) -> Result:
         rows = [_row(path.name, data, row) for row in words["rows"]]
     return Result(
         name=path.stem,
-        title=words["title"],
+        title=words.get("title", path.stem),
         command=words.get("command", f"python -m benchmarks.{path.stem}"),
         date=data["date"],
         machine=_machine(data["machine"] | data.get("versions", {})),
@@ -75,13 +79,13 @@ def _result(path: Path, words: dict[str, Any] | None) -> Result:
 
 
 def _row(file: str, data: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its values looked up: `value`, and `target` where that is a path and not a number."""
+    """A row with `value` and `target` looked up where they are paths into the file and not numbers."""
+    if missing := {"what", "value"} - set(row):
+        raise ResultError(f"a row about {file} has no {sorted(missing)[0]!r}: {row}")
     if "target" in row and row.get("better") not in ("lower", "higher"):
-        raise ResultError(f"book/results.yml: {row['what']!r} has a target; say better: lower or higher")
-    found = {**row, "value": _look_up(file, data, row["value"])}
-    if isinstance(row.get("target"), str):
-        found["target"] = _look_up(file, data, row["target"])
-    return found
+        raise ResultError(f"the row {row['what']!r} about {file} has a target; say better: lower or higher")
+    paths = {key: row[key] for key in ("value", "target") if isinstance(row.get(key), str)}
+    return {**row, **{key: _look_up(file, data, value) for key, value in paths.items()}}
 
 
 def _look_up(file: str, data: Any, path: str) -> Any:

@@ -77,6 +77,19 @@ def test_a_file_without_words_is_shown_whole(folder):
     assert "| `runs.0.speed` | 12,346 |" in shown
 
 
+def test_a_file_may_bring_its_own_words(folder):
+    rows = [{"what": "loss", "value": 1.8, "unit": "nats", "digits": 2, "target": 1.88, "better": "lower"}]
+    own = {**GOOD, "title": "Own", "command": "run me", "about": "By itself.", "measured": rows}
+    write(folder, own, words={})
+    shown = page(loaded(folder))
+    assert "## Own\n\nBy itself.\n" in shown
+    assert "| loss | 1.80 nats | ≤ 1.88 met |" in shown
+    assert "repeat it: `run me`" in shown
+    write(folder, {**own, "measured": [{"what": "loss"}]}, words={})
+    with pytest.raises(ResultError, match=r"a row about training\.json has no 'value'"):
+        loaded(folder)
+
+
 def test_readme_takes_the_marked_rows_only(folder):
     table = readme_table(loaded(folder))
     assert "| loss |" in table
@@ -113,7 +126,9 @@ def test_a_value_that_is_not_there_is_named(folder):
 
 def test_a_target_without_a_direction_is_named(folder):
     write(folder, words={"training": {"title": "T", "rows": [{"what": "x", "value": "date", "target": 1}]}})
-    with pytest.raises(ResultError, match="'x' has a target; say better: lower or higher"):
+    with pytest.raises(
+        ResultError, match=r"'x' about training\.json has a target; say better: lower or higher"
+    ):
         loaded(folder)
 
 
