@@ -1,8 +1,8 @@
 """What was measured, read from `benchmarks/results/*.json`: the tables of the results page and of README.
 
 No number is typed by hand. A result file brings its own words in "measured", a list of rows with `what`,
-`value`, `unit`, …; or `book/results.yml` says which of its values are shown, and how; a file without either is
-shown whole. `python -m book.tools.results` fills README's table in again; with `--check` it only says
+`value`, `unit`, …; or `book/results.yml` says which of its values are shown, and how; a file without either
+is shown whole. `python -m book.tools.results` fills README's table in again; with `--check` it only says
 whether the table is out of date.
 """
 
