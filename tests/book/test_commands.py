@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from book.tools import checks
 from book.tools.repository import ROOT
+from microgpt_ref import cli
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -41,6 +43,18 @@ def test_every_command_of_the_documents_exists():
         named = set(re.findall(r"(?:^|`)make (\w+)", text, re.MULTILINE))
         assert named
         assert named <= targets, name
+
+
+def microgpt_lines():
+    for name in ("README.md", "book/how_to_use.md", "index.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for line in re.findall(r"(?:^|`)(microgpt (?:train|sample|eval)\b[^`\n]*)", text, re.MULTILINE):
+            yield line.replace("--help", "")
+
+
+@pytest.mark.parametrize("line", sorted(set(microgpt_lines())))
+def test_the_command_line_understands_what_the_documents_write(line):
+    cli.parse(shlex.split(line, comments=True)[1:])
 
 
 @pytest.mark.parametrize("python", ["false", "no-such-python"])
