@@ -68,6 +68,7 @@ def test_an_unfit_python_gives_one_clear_error(bare, python):
     assert not (bare / ".venv").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_installation_is_not_taken_for_a_finished_one(bare):
     """The environment counts as installed only after pip has ended well."""
     (bare / "constraints.txt").write_text("no-such-package-here==0 oops\n", encoding="utf-8")
