@@ -41,21 +41,18 @@ def cuts(pieces_of: Mapping[str, Sequence[bytes]], columns: int = 18) -> Figure:
     """The same text cut by several tokenizers: a heading each, then its tokens as boxes.
 
     Args:
-        pieces_of: for each heading the bytes of its tokens, in order.
+        pieces_of: for each heading the bytes of its tokens, in order; none if the tokenizer is not at hand.
         columns: bytes in a line; longer text goes on in the next line.
     """
-    texts = {name: b"".join(pieces) for name, pieces in pieces_of.items()}
-    height = sum(0.38 + 0.33 * len(break_lines(text, columns)) for text in texts.values())
-    fig, ax = _canvas(height, columns)
-    y = 0.0
-    for name, pieces in pieces_of.items():
-        heading = f"{name}: {len(pieces)} token{'s' * (len(pieces) != 1)}"
-        ax.text(0, y + 0.24, heading, weight="bold", va="center")
-        y += 0.4
-        lines = break_lines(texts[name], columns)
-        _boxes(ax, pieces, lines, y)
-        y += 0.33 * len(lines)
-    ax.set_ylim(y + 0.02, 0)
+    text = max((b"".join(pieces) for pieces in pieces_of.values()), key=len)
+    lines = break_lines(text, columns)
+    block = 0.4 + 0.33 * len(lines)
+    fig, ax = _canvas(block * len(pieces_of), columns)
+    for number, (name, pieces) in enumerate(pieces_of.items()):
+        count = f"{len(pieces)} token{'s' * (len(pieces) != 1)}" if pieces else "not at hand"
+        ax.text(0, number * block + 0.24, f"{name}: {count}", weight="bold", va="center")
+        _boxes(ax, pieces, lines, number * block + 0.4)
+    ax.set_ylim(block * len(pieces_of) + 0.02, 0)
     return fig
 
 

@@ -59,6 +59,13 @@ def test_a_token_over_the_end_of_a_line_is_drawn_in_parts():
     assert texts(fig) == ["one: 1 token", "Mara", "␣gave"]
 
 
+def test_a_missing_tokenizer_keeps_its_place():
+    """So that the figure has the same size with and without GPT-2's vocabulary."""
+    heights = {figures.cuts({"bytes": BYTES, "GPT-2": pieces}).get_figheight() for pieces in (BYTES, [])}
+    assert len(heights) == 1
+    assert "GPT-2: not at hand" in texts(figures.cuts({"bytes": BYTES, "GPT-2": []}))
+
+
 def test_utf8_spends_two_boxes_on_an_accent():
     fig = figures.utf8("né")
     assert texts(fig) == ["n", "é", "6e", "c3", "a9", "2 characters", "3 bytes (in hexadecimal)"]
