@@ -80,7 +80,9 @@ MICROGPT_TIKTOKEN = GPTConfig(
 )
 
 MODERN = GPTConfig(
-    # The course's default for training: small, and with what helps a small model learn quickly.
+    # The course's default for training: small, and with what helps a small model learn quickly. Normed
+    # queries and keys have length √D, so a score is at most D · attention_scale: 16 lets one position of
+    # hundreds win the softmax, 1/√D would not.
     vocab_size=65,
     context=256,
     d_model=128,
@@ -91,6 +93,7 @@ MODERN = GPTConfig(
     norm_weight=False,
     activation="relu2",
     qk_norm=True,
+    attention_scale=16 / 64,
     qkv_bias=False,
     attention_out_bias=False,
     ffn_bias=False,
@@ -108,8 +111,8 @@ PUBLISHED: dict[str, GPTConfig] = {
 PRESETS: dict[str, GPTConfig] = {
     **PUBLISHED,
     "laptop": MODERN,
-    "stories": MODERN.replace(context=512, n_head=4),
-    "tiny": MODERN.replace(context=64, d_model=64, n_layer=2),
+    "stories": MODERN.replace(context=512, n_head=4, attention_scale=16 / 32),
+    "tiny": MODERN.replace(context=64, d_model=64, n_layer=2, attention_scale=16 / 32),
 }
 
 
