@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from microgpt_ref.stories.facts import Facts
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.vocabulary import Vocabulary
 
 
@@ -36,6 +37,7 @@ def _wheres(words: Vocabulary) -> list[str]:
     return [f"{preposition} the {noun}" for preposition, noun in words.places]
 
 
+@no_type_check
 def _ask(kind: str, question: str, right: str, values: list[str], ways: tuple[str, ...], **more: str) -> Ask:
     """`ways` are sentences with `{}` for the value, the full one first; `values` all it could have been."""
 
@@ -146,6 +148,7 @@ def _about_beginning(known: Facts, words: Vocabulary) -> list[Ask]:
     return [_ask("scene", "Where did the story begin?", known.scene, _wheres(words), ways, bare=bare)]
 
 
+@no_type_check
 def plain(answer: str) -> str:
     """An answer in lower case, without commas, stops and needless spaces."""
     return " ".join(re.sub(r"[.,!]", " ", answer.lower()).split())

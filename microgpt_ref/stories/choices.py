@@ -15,10 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from microgpt_ref.stories.hot import no_type_check
+
 CATEGORIES = ("spelling", "grammar", "free", "recall")
 SPELLING, GRAMMAR, FREE, RECALL = range(4)
 
 
+@no_type_check
 class Candidates:
     """What could stand in a slot if the story so far were forgotten. Equal only to itself."""
 
@@ -51,6 +54,7 @@ class Reading(NamedTuple):
     categories: bytes
 
 
+@no_type_check
 def determined(text: str, slot: Candidates | None) -> list[int]:
     """Category of each character of a text, if it were known that this text comes. It follows no letter."""
     out = [
@@ -61,6 +65,7 @@ def determined(text: str, slot: Candidates | None) -> list[int]:
     return out
 
 
+@no_type_check
 @functools.lru_cache(maxsize=1 << 17)
 def read(choice: Choice, index: int) -> Reading:
     """Log-probability and category of every character of one option."""
@@ -80,6 +85,7 @@ def read(choice: Choice, index: int) -> Reading:
     return Reading(np.array(log_probabilities, np.float64).tobytes(), bytes(kinds))
 
 
+@no_type_check
 @functools.lru_cache(maxsize=1 << 16)
 def _search_order(texts: tuple[str, ...]) -> tuple[list[str], list[int], int]:
     """The texts sorted, where each one stood, and the length of the longest.
@@ -98,6 +104,7 @@ def _search_order(texts: tuple[str, ...]) -> tuple[list[str], list[int], int]:
     return ranked, order, max(map(len, texts))
 
 
+@no_type_check
 def match(texts: tuple[str, ...], text: str, position: int) -> int:
     """Index of the option that stands at `position`, or -1."""
     if len(texts) == 1:
@@ -107,6 +114,7 @@ def match(texts: tuple[str, ...], text: str, position: int) -> int:
     return order[place] if place >= 0 and text.startswith(ranked[place], position) else -1
 
 
+@no_type_check
 def next_weights(choice: Choice, seen: str) -> dict[str, int]:
     """Weight of each character that may follow `seen`, the part of the choice already read."""
     weights: dict[str, int] = {}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from microgpt_ref.stories.choices import CATEGORIES
 from microgpt_ref.stories.grammar import Grammar, grammar
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.letters import Counts, mean_tallies, tally_words
 from microgpt_ref.stories.nodes import Fresh, Mention, Node, Piece
 from microgpt_ref.stories.state import END, START, State
@@ -34,6 +35,7 @@ class Totals(NamedTuple):
     longest: int
 
 
+@no_type_check
 class _Exact:
     """Totals of every state and node, each worked out once."""
 
@@ -79,11 +81,13 @@ class _Exact:
         return ways, sum(lengths) / len(lengths), min(lengths), max(lengths)
 
 
+@no_type_check
 def used(state: State) -> dict[str, int]:
     """How many items of a kind the story used before this sentence. None uses two new ones of a kind."""
     return {"person": state.people, "place": state.places, "object": len(state.where)}
 
 
+@no_type_check
 class _Letters:
     """Mean number of characters of each category from every state and node on."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.nodes import Cast
 from microgpt_ref.stories.reading import whole_stories
 from microgpt_ref.stories.state import State
@@ -48,6 +49,7 @@ def facts(story: str, vocabulary: Vocabulary = TOWN) -> Facts:
     return _facts(last.walk.cast, states["begin"], states["closing"], vocabulary)
 
 
+@no_type_check
 def _facts(cast: Cast, begin: State, closing: State, words: Vocabulary) -> Facts:
     def say(kind: str, role: int, form: str) -> str:
         return words.items[kind][cast[kind][role]][form][0]

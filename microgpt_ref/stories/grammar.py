@@ -6,11 +6,13 @@ import functools
 import itertools
 from collections.abc import Iterator
 
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.nodes import Node, Ref, Sentence, build
 from microgpt_ref.stories.state import END, NOBODY, State, person, thing
 from microgpt_ref.stories.vocabulary import Vocabulary
 
 
+@no_type_check
 class Grammar:
     """The stories of one vocabulary. `node(state)` is the trie of everything that may be said in a state."""
 
@@ -87,7 +89,7 @@ class Grammar:
             yield Sentence(f" {opener}{{actor.{forms[1]}}}", slots, 2, now)
 
     def _pause(self, state: State) -> Iterator[Sentence]:
-        if not state.paused and state.beats:
+        if self.words.interludes and not state.paused and state.beats:
             yield Sentence(" {interlude}.", {}, 6, state._replace(paused=True, topic=NOBODY, moved=()))
 
     def _question(self, state: State) -> Iterator[Sentence]:
@@ -213,7 +215,7 @@ class Grammar:
                     yield Sentence(" " + template, slots, 1, after)
 
     def _idle(self, state: State) -> Iterator[Sentence]:
-        if not state.paused and state.beats:
+        if self.words.idles and not state.paused and state.beats:
             after = state._replace(phase="begin", actor=NOBODY, topic=state.actor, paused=True, moved=())
             yield Sentence(" {idle}.", {}, 1, after)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from microgpt_ref.stories.choices import CATEGORIES, FREE, Candidates, determined
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.nodes import Fresh, Mention, Piece
 from microgpt_ref.stories.vocabulary import Vocabulary
 
@@ -31,6 +32,7 @@ class Variant(NamedTuple):
     item: int
 
 
+@no_type_check
 def tally(categories: list[int]) -> Counts:
     spelling, grammar, free, recall = (float(categories.count(kind)) for kind in range(len(CATEGORIES)))
     return spelling, grammar, free, recall
@@ -77,6 +79,7 @@ def mean_tallies(
     return tuple(tuple((row / count).tolist()) for row, count in zip(sums, seen, strict=True))
 
 
+@no_type_check
 def _variants(words: Vocabulary, option: int, piece: Piece) -> list[Variant]:
     if isinstance(piece, str):
         return [Variant(option, (piece,), None, None, "", -1)]
@@ -90,11 +93,13 @@ def _variants(words: Vocabulary, option: int, piece: Piece) -> list[Variant]:
     ]
 
 
+@no_type_check
 def _along(values: np.ndarray, axis: int, dimensions: int) -> np.ndarray:
     """The values laid along one axis of an array, ready to be broadcast over the others."""
     return values.reshape([-1 if i == axis else 1 for i in range(dimensions)])
 
 
+@no_type_check
 def _valid(variant: Variant, roles: list[Role], shape: tuple[int, ...]) -> np.ndarray:
     """Where the variant's item is still unused."""
     valid = np.ones(shape, bool)
@@ -104,12 +109,14 @@ def _valid(variant: Variant, roles: list[Role], shape: tuple[int, ...]) -> np.nd
     return valid
 
 
+@no_type_check
 @functools.lru_cache(maxsize=1 << 16)
 def _common(a: str, b: str) -> int:
     """How many characters two texts share at their beginning."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
+@no_type_check
 def _common_lengths(a: Variant, b: Variant, roles: list[Role], dimensions: int) -> np.ndarray:
     """Shared beginnings of two variants' texts, laid along the axes of their roles."""
     if a.role is not None and a.role == b.role:  # two forms of one person
@@ -125,6 +132,7 @@ def _common_lengths(a: Variant, b: Variant, roles: list[Role], dimensions: int) 
     return table.reshape(lengths)
 
 
+@no_type_check
 def _sum_counts(variant: Variant, free: np.ndarray, roles: list[Role]) -> np.ndarray:
     """Characters of each category, summed over the array; -1 marks what is not possible."""
     sums = np.zeros(len(CATEGORIES))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from microgpt_ref.stories.choices import Candidates, Choice
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.vocabulary import Vocabulary
 
 Cast = dict[str, list[int]]  # kind -> the vocabulary index that each role of that kind has been given
@@ -68,6 +69,7 @@ SLOTS = {  # slot: (kind, the form it takes when the template names none)
 }
 
 
+@no_type_check
 @functools.cache
 def parse(template: str) -> tuple[str | tuple[str, str, str], ...]:
     """The template's words and its slots as (slot, kind, form).
@@ -91,6 +93,7 @@ def parse(template: str) -> tuple[str | tuple[str, str, str], ...]:
     return tuple(parts)
 
 
+@no_type_check
 def pieces(sentence: Sentence) -> tuple[Piece, ...]:
     out: list[Piece] = []
     for part in parse(sentence.template):
@@ -126,6 +129,7 @@ class Expansion(NamedTuple):
     targets: tuple[Target, ...]
 
 
+@no_type_check
 class Node:
     """A place in the trie where the story goes on in one or several ways."""
 
@@ -195,6 +199,7 @@ class Node:
 Row = tuple[tuple[Piece, ...], int, object]  # what is left of a sentence, its weight, the state after it
 
 
+@no_type_check
 def build(words: Vocabulary, sentences: Iterable[Sentence]) -> Node:
     """The trie of the sentences.
 
@@ -204,9 +209,12 @@ def build(words: Vocabulary, sentences: Iterable[Sentence]) -> Node:
     rows = [(pieces(sentence), sentence.weight, sentence.after) for sentence in sentences]
     if not rows:
         raise ValueError("the grammar has come to a state from which no sentence leads on")
+    if min(row[1] for row in rows) < 1:
+        raise ValueError("a sentence has a weight below 1; leave out what is never said")
     return _branch(words, rows)
 
 
+@no_type_check
 def _branch(words: Vocabulary, rows: list[Row]) -> Node:
     groups: dict[Piece, list[Row]] = {}
     for row in rows:

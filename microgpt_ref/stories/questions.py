@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from microgpt_ref.stories.asks import Ask, asks, plain
 from microgpt_ref.stories.facts import facts
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.reading import consistent
 from microgpt_ref.stories.sampling import generate, integers
 from microgpt_ref.stories.town import TOWN
@@ -40,16 +42,18 @@ class Preference(NamedTuple):
     kind: str
 
 
+@functools.lru_cache(maxsize=256)  # grading asks about the same story again and again
+def _settled(story: str, words: Vocabulary) -> tuple[Ask, ...]:
+    return tuple(asks(facts(story, words), words))
+
+
 def questions_about(story: str, vocabulary: Vocabulary = TOWN) -> list[Question]:
     """Every question that a story settles. Raises ValueError where the text is not one story."""
-    return [
-        Question(story, ask.question, ask.answer, ask.kind)
-        for ask in asks(facts(story, vocabulary), vocabulary)
-    ]
+    return [Question(story, ask.question, ask.answer, ask.kind) for ask in _settled(story, vocabulary)]
 
 
 def _find(question: Question, words: Vocabulary) -> Ask:
-    for ask in asks(facts(question.story, words), words):
+    for ask in _settled(question.story, words):
         if ask.question == question.question:
             return ask
     raise ValueError(
@@ -71,6 +75,7 @@ def wrong_answers(question: Question, vocabulary: Vocabulary = TOWN) -> tuple[st
     return _find(question, vocabulary).wrong
 
 
+@no_type_check
 class _Dice:
     """Picks that are the same on every machine."""
 

@@ -11,12 +11,14 @@ from jaxtyping import Float, Int8
 
 from microgpt_ref.stories.choices import CATEGORIES, Choice, match, next_weights, read
 from microgpt_ref.stories.grammar import grammar
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.nodes import Cast, Node, Target
 from microgpt_ref.stories.state import END, START, State
 from microgpt_ref.stories.town import TOWN
 from microgpt_ref.stories.vocabulary import Vocabulary
 
 
+@no_type_check
 class Walk:
     """A story so far: its state at the last sentence, the node it has come to (None: over), who is who."""
 
@@ -48,6 +50,7 @@ class Step(NamedTuple):
     option: int
 
 
+@no_type_check
 def steps(text: str, words: Vocabulary) -> Iterator[Step]:
     """Read stories one after another. Stops after the first step whose option is -1."""
     position = 0
@@ -63,12 +66,14 @@ def steps(text: str, words: Vocabulary) -> Iterator[Step]:
             walk.take(targets[option])
 
 
+@no_type_check
 def _agreed(text: str, step: Step) -> str:
     """The part of the step's options that the text agrees with."""
     rest = text[step.position :]
     return max((_common(rest, each) for each in step.choice.texts), key=len)
 
 
+@no_type_check
 def _common(a: str, b: str) -> str:
     return "".join(
         x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
@@ -117,6 +122,7 @@ def consistent(text: str, vocabulary: Vocabulary = TOWN) -> bool:
     return first_inconsistency(text, vocabulary) is None
 
 
+@no_type_check
 def whole_stories(text: str, words: Vocabulary) -> Iterator[Step]:
     """The steps of a text that must be whole stories. Raises ValueError where it is not."""
     if not text:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from microgpt_ref.stories.hot import no_type_check
 from microgpt_ref.stories.reading import Walk
 from microgpt_ref.stories.town import TOWN
 from microgpt_ref.stories.vocabulary import Vocabulary
@@ -17,6 +18,7 @@ SPLITS = ("train", "validation")
 VALIDATION_SHARE = 10  # one story in ten
 
 
+@no_type_check
 def split_of(story: str) -> str:
     """The split a story belongs to, whoever draws it: validation when its sha256 is in the lowest tenth."""
     number = int.from_bytes(hashlib.sha256(story.encode()).digest()[:8], "big")
@@ -36,6 +38,7 @@ def integers(seed: int, split: str, stream: int = 0) -> Iterator[int]:
     return (number for _ in iter(int, 1) for number in generator.random_raw(4096).tolist())
 
 
+@no_type_check
 def tell(row: Iterator[int], vocabulary: Vocabulary = TOWN) -> str:
     """One story, drawn with the grammar's own probabilities from a row of 64-bit integers."""
     walk, parts = Walk(vocabulary), []

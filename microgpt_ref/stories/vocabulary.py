@@ -11,6 +11,7 @@ import functools
 from dataclasses import dataclass, field
 
 from microgpt_ref.stories.choices import Candidates
+from microgpt_ref.stories.hot import no_type_check
 
 Words = tuple[str, ...]
 PRONOUNS = {"she": ("she", "her", "She", "Her"), "he": ("he", "his", "He", "His")}
@@ -71,15 +72,17 @@ class Vocabulary:
     items: dict[str, tuple[dict[str, Words], ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if len({len(adjectives) for _, adjectives in self.objects}) != 1:
-            raise ValueError(
-                "every object needs the same number of adjectives, or objects would not be equally likely"
-            )
-        needed = {"names": 3, "objects": 2, "places": 4, "tasks": 1, "deadlines": 1, "stays": 1}
-        for name, least in needed.items():
-            if len(getattr(self, name)) < least:
+        least, most = self.beats
+        if not 1 <= least <= most:
+            raise ValueError(f"beats={self.beats} is not a pair 1 <= least <= most; use for instance (1, 3)")
+        if len({len(adjectives) for _, adjectives in self.objects}) > 1:
+            raise ValueError("objects have different numbers of adjectives; give each as many as the others")
+        needed = {"names": 3 if self.joinings else 2, "objects": 2, "places": 1 + most}
+        needed |= dict.fromkeys(("tasks", "deadlines", "weathers", "times", "stays"), 1)
+        for name, number in needed.items():
+            if len(getattr(self, name)) < number:
                 raise ValueError(
-                    f"{name} has {len(getattr(self, name))} entries; a story needs at least {least}"
+                    f"{name} has {len(getattr(self, name))} entries; stories need at least {number}"
                 )
         object.__setattr__(self, "items", _items(self))
 
@@ -88,6 +91,7 @@ class Vocabulary:
         fields = dataclasses.fields(self)
         return hash(tuple(getattr(self, each.name) for each in fields if each.compare))
 
+    @no_type_check
     def __hash__(self) -> int:
         return self._hash
 
@@ -103,9 +107,11 @@ class Vocabulary:
                 found.setdefault((kind, form), Candidates(self._forms(kind, form)))
         return found
 
+    @no_type_check
     def _forms(self, kind: str, form: str) -> Words:
         return tuple(text for item in self.items[kind] for text in item[form])
 
+    @no_type_check
     def candidates(self, kind: str, form: str) -> Candidates:
         """Every text that could stand in a slot of this kind, whatever the story said before."""
         return self._candidates[kind, form]
