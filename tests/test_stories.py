@@ -413,7 +413,7 @@ def test_importing_stories_loads_no_framework():
     assert done.stdout.strip() == "set()"
 
 
-# ---------------------------------------------------------------- what the stories say, by an independent reader
+# ---------------------------------------------------------------- what happened, by an independent reader
 
 
 NAME = "(?:" + "|".join(name for name, _ in TOWN.names) + ")"
