@@ -97,6 +97,7 @@ def test_a_run_is_not_overwritten_and_can_be_resumed(
     assert (out / "last.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_where(text_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "microgpt_ref.cli", "train", "--data", str(text_file), "--out", str(out)]
@@ -120,6 +121,7 @@ def test_ctrl_c_saves_and_says_where(text_file: Path, tmp_path: Path) -> None:
     assert said[3].endswith("--resume")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

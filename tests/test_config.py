@@ -125,6 +125,7 @@ def test_import_needs_neither_torch_nor_jax() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_torch_folder_does_not_need_jax() -> None:
     code = "import microgpt_ref.torch.train, sys; print('jax' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -102,7 +102,7 @@ def test_too_short() -> None:
 
 def test_the_ideal_reader_sits_on_the_floor() -> None:
     tokenizer = CharacterTokenizer(stories.ALPHABET)
-    text = "".join(stories.generate(6, seed=3, split="validation"))
+    text = "".join(stories.generate(2, seed=3, split="validation"))
     result = evaluate(IdealReader(tokenizer), tokenizer, text, stories=True)  # type: ignore[arg-type]
     assert result.floor is not None
     assert result.loss == pytest.approx(result.floor, abs=1e-5)
@@ -117,7 +117,7 @@ def test_the_ideal_reader_sits_on_the_floor() -> None:
 
 def test_no_model_beats_the_floor() -> None:
     tokenizer = CharacterTokenizer(stories.ALPHABET)
-    text = "".join(stories.generate(20, seed=4, split="validation"))
+    text = "".join(stories.generate(8, seed=4, split="validation"))
     for seed in range(3):
         torch.manual_seed(seed)
         model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context=512, d_model=16, n_layer=1))
