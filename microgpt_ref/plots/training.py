@@ -58,7 +58,7 @@ def spike(runs: Mapping[str, Mapping[str, Sequence[float]]], limit: float, first
         top.plot(steps, run["norm"][first:], color=color, linestyle=style, label=name)
         bottom.plot(steps, run["loss"][first:], color=color, linestyle=style)
     top.axhline(limit, color=GREY, linestyle=":", linewidth=1.6)
-    top.text(first, limit - 0.1, "limit", va="top")
+    top.annotate("limit", (first, limit), (0, -3), textcoords="offset points", va="top")
     top.set(ylabel="gradient norm", ylim=(0, None))
     top.legend(loc="upper right")
     bottom.set(xlabel="step", ylabel="loss (nats)", yscale="log")
