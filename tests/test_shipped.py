@@ -37,7 +37,7 @@ def test_the_claimed_loss_is_measured_again() -> None:
 
 
 def test_it_has_begun_to_recall() -> None:
-    """Twenty minutes on one core are the beginning of recall: counts of the last 8 characters lose 1.9 nats."""
+    """Counts of the last eight characters lose 1.9 nats on recall; sixteen minutes of training do better."""
     categories = checkpoint.load(checkpoint.shipped()).metrics["validation"]["categories"]
     assert categories["spelling"]["loss"] < 0.05
     assert categories["recall"]["loss"] < 1.5
