@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from microgpt_ref import checkpoint
 from microgpt_ref.config import GPTConfig
