@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -119,18 +120,21 @@ def history(
 
     Args:
         evaluations: as for `loss_by_category`; a step of 0 is drawn at 1, since the axis is logarithmic.
-        samples: {"step", "text"}; the first `width` characters of each are shown.
+        samples: {"step", "text"}; two lines of `width` characters are shown of each.
     """
     drawn = [{**each, "step": max(1, each["step"])} for each in evaluations]
-    fig, (top, bottom) = figure(7, 2, height_ratios=(3, 2.8))
+    fig, (top, bottom) = figure(8, 2, height_ratios=(3, 3.6))
     _categories(top, drawn, log_steps=True)
     bottom.axis("off")
     bottom.set(xlim=(0, 1), ylim=(len(samples), 0))
     for row, sample in enumerate(samples):
         top.axvline(max(1, sample["step"]), color=GREY, linewidth=1.4, linestyle=":")
-        text = " ".join(str(sample["text"]).split())[:width] or "(an empty line)"
-        bottom.text(0, row + 0.3, f"after {sample['step']:,} steps", weight="bold", va="center")
-        bottom.text(0, row + 0.75, text, family="DejaVu Sans Mono", size=12, va="center", parse_math=False)
+        lines = textwrap.wrap(" ".join(str(sample["text"]).split()), width)[:2] or ["(an empty line)"]
+        bottom.text(0, row + 0.2, f"after {sample['step']:,} steps", weight="bold", va="center")
+        for place, line in zip((0.5, 0.75), lines, strict=False):
+            bottom.text(
+                0, row + place, line, family="DejaVu Sans Mono", size=12, va="center", parse_math=False
+            )
     fig.legend(loc="outside upper left", ncols=4, columnspacing=1, handlelength=1.6, handletextpad=0.4)
     return fig
 

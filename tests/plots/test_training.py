@@ -70,7 +70,7 @@ def test_history_draws_each_moment_and_quotes_its_sample():
     text = words(fig)
     assert "after 0 steps" in text
     assert "(an empty line)" in text
-    assert "Rosa had a lamp, worth $5 or $6." in text
+    assert "Rosa had a lamp, worth $5 or $6. Rosa had" in text
     moments = [
         line.get_xdata()[0] for line in fig.axes[0].lines if line.get_xdata()[0] == line.get_xdata()[-1]
     ]
