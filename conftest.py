@@ -6,6 +6,6 @@ import os
 os.environ.setdefault("PYTHONHASHSEED", "0")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-# Several workers on a few cores: one thread each, or they wait for one another.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One thread each: the models here are so small that two threads, on cores they share with other processes,
+# take ten times as long waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
