@@ -215,7 +215,8 @@ def test_no_server_at_all(server: Server, folder: Path, monkeypatch: pytest.Monk
 
 
 FETCH = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background begins without it
 from microgpt_ref import datasets
 datasets.FILES["small"] = datasets.RemoteFile("small.txt", sys.argv[1], sys.argv[2])
 if len(sys.argv) > 3:
