@@ -208,12 +208,10 @@ def decode_stream(tokenizer: Tokenizer, ids: Iterator[int]) -> Iterator[str]:
 def evaluate(command: Eval) -> int:
     """`microgpt eval`."""
     from microgpt_ref import checkpoint, datasets
-    from microgpt_ref.evaluate import evaluate as measure
+    from microgpt_ref.evaluate import evaluate_split
 
     model, tokenizer = checkpoint.load_model(command.checkpoint)
-    dataset = datasets.load(command.data)
-    text = dataset.train if command.split == "train" else dataset.validation
-    result = measure(model, tokenizer, text, stories=dataset.name == "stories")
+    result = evaluate_split(model, tokenizer, datasets.load(command.data), command.split)
     print(json.dumps(result.to_dict(), indent=1) if command.as_json else table(result))
     return 0
 

@@ -14,8 +14,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
+    from microgpt_ref.datasets import Dataset
     from microgpt_ref.tokenizers import Tokenizer
     from microgpt_ref.torch import GPT
+
+STORY_CONTEXT = 512  # no story is longer
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,18 @@ def evaluate(
     # what the first token says is given, not predicted
     predicted = tokenizer.decode([int(token) for token in ids[1:]])
     return Evaluation(len(losses), len(predicted), len(predicted.encode()), float(losses.mean()))
+
+
+def evaluate_split(
+    model: GPT, tokenizer: Tokenizer, dataset: Dataset, split: str = "validation"
+) -> Evaluation:
+    """Score one split of a dataset.
+
+    Stories are read one by one, beside their floor, if the context holds the longest; else in windows.
+    """
+    text = dataset.train if split == "train" else dataset.validation
+    whole_stories = dataset.name == "stories" and model.config.context >= STORY_CONTEXT
+    return evaluate(model, tokenizer, text, stories=whole_stories)
 
 
 def token_losses(model: GPT, ids: Int[np.ndarray, " n"], batch_size: int = 32) -> Float[np.ndarray, " n_1"]:

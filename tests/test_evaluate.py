@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from microgpt_ref import stories
 from microgpt_ref.config import GPTConfig
-from microgpt_ref.evaluate import by_category, evaluate, token_losses
+from microgpt_ref.datasets import Dataset
+from microgpt_ref.evaluate import by_category, evaluate, evaluate_split, token_losses
 from microgpt_ref.tokenizers import BPETokenizer, CharacterTokenizer
 from microgpt_ref.torch import GPT
 
@@ -131,6 +132,18 @@ def test_a_story_longer_than_the_context_is_an_error() -> None:
     model = small_model(tokenizer.vocab_size)
     with pytest.raises(ValueError, match="tokens but the model's context is 16"):
         evaluate(model, tokenizer, stories.generate(1)[0], stories=True)
+
+
+def test_a_short_context_reads_stories_in_windows() -> None:
+    tokenizer = CharacterTokenizer(stories.ALPHABET)
+    text = "".join(stories.generate(3, split="validation"))
+    dataset = Dataset("stories", text, text)
+    short = evaluate_split(small_model(tokenizer.vocab_size), tokenizer, dataset)
+    assert short.floor is None
+    assert short.tokens == len(text) - 1
+    long = evaluate_split(small_model(tokenizer.vocab_size, context=512), tokenizer, dataset, "train")
+    assert long.floor is not None
+    assert long.tokens == len(text)
 
 
 def test_by_category_means() -> None:

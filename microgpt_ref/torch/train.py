@@ -22,15 +22,13 @@ from tqdm import tqdm
 from microgpt_ref import checkpoint
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
-from microgpt_ref.evaluate import Evaluation, evaluate
+from microgpt_ref.evaluate import Evaluation, evaluate_split
 from microgpt_ref.shards import random_batch
 from microgpt_ref.tokenizers import Tokenizer
 from microgpt_ref.torch import resuming
 from microgpt_ref.torch.gpt import GPT
 from microgpt_ref.torch.optim import build_adamw, warmup_cosine
 from microgpt_ref.torch.precision import Precision, choose_device, choose_precision
-
-STORY_CONTEXT = 512  # no story is longer
 
 
 @dataclass(frozen=True)
@@ -186,12 +184,8 @@ class Trainer:
         return total, gradient_norm
 
     def evaluate(self) -> Evaluation:
-        """The loss on the whole validation split, in float32.
-
-        Stories are read one by one, beside their floor, if the context holds the longest; else in windows.
-        """
-        whole_stories = self.dataset.name == "stories" and self.model.config.context >= STORY_CONTEXT
-        return evaluate(self.model, self.tokenizer, self.dataset.validation, stories=whole_stories)
+        """The loss on the whole validation split, in float32; see `evaluate_split`."""
+        return evaluate_split(self.model, self.tokenizer, self.dataset)
 
     # The run
 
