@@ -208,7 +208,7 @@ import sys, dataclasses, torch
 sys.path.insert(0, sys.argv[2])
 from tests.torch.test_train import MODEL, trainer
 torch.set_num_threads(1)
-run = trainer(sys.argv[1], model=MODEL.replace(dropout=0.1), steps=60, save_every=1, evaluate_every=20)
+run = trainer(sys.argv[1], model=MODEL.replace(dropout=0.1), steps=400, save_every=1, evaluate_every=50)
 run.resume()
 print("ready", flush=True)
 run.run()
@@ -221,9 +221,7 @@ def test_killed_at_ten_random_moments_gives_the_same_weights(tmp_path: Path) -> 
     """SIGKILL leaves no chance to clean up; whatever lies in the folder must be enough."""
     root = str(Path(__file__).parents[2])
     generator = np.random.default_rng()
-    kills, tries, done = 0, 0, False
-    while kills < 10 and tries < 40:
-        tries += 1
+    for _ in range(10):
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), root], stdout=subprocess.PIPE, text=True
         )
@@ -231,16 +229,14 @@ def test_killed_at_ten_random_moments_gives_the_same_weights(tmp_path: Path) -> 
         assert process.stdout.readline().strip() == "ready"
         time.sleep(generator.uniform(0, 0.12))
         process.send_signal(signal.SIGKILL)
-        done = "done" in process.stdout.read()
-        kills += process.wait() == -signal.SIGKILL
-        if done:
-            break
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed: give it more steps"
+    assert 0 < checkpoint.load(tmp_path / "killed" / "last.safetensors").step < 400
     for folder in ("killed", "whole"):
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / folder), root]
         subprocess.run(command, check=True, capture_output=True)
     killed, whole = (checkpoint.load(tmp_path / f / "last.safetensors") for f in ("killed", "whole"))
-    assert kills == 10 or (done and kills >= 3), (kills, tries)
-    assert killed.step == whole.step == 60
+    assert killed.step == whole.step == 400
     for mine, theirs in [(killed.parameters, whole.parameters), (killed.optimizer, whole.optimizer)]:
         for name in theirs:
             np.testing.assert_array_equal(mine[name], theirs[name])
