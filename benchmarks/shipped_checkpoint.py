@@ -1,6 +1,6 @@
 """Train the small GPT that ships inside the package, and keep the history of its training.
 
-    python -m benchmarks.shipped_checkpoint              the real one, about 20 minutes on one core
+    python -m benchmarks.shipped_checkpoint              the real one; its last time: stories.history.json
     python -m benchmarks.shipped_checkpoint --steps 50 --out /tmp/try    a trial
 
 A killed run goes on where it was when the same command is given again. At the end it writes
@@ -44,7 +44,7 @@ class Run:
     learning_rate: float = 4e-3
     """Peak learning rate."""
     characters: int = 20_000_000
-    """Training text: more than the run reads, so hardly a story is seen twice."""
+    """Training text: about twice what the run reads, from random places."""
     stories: int = 300
     """Validation stories that the finished model is measured on."""
     stories_on_the_way: int = 100
