@@ -18,10 +18,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from microgpt_ref._arguments import check_parameters
 from microgpt_ref._files import atomic_write
 from microgpt_ref.config import ConfigError, GPTConfig
+from microgpt_ref.parameters import parameter_shapes
 
 if TYPE_CHECKING:
+    from jax import Array
+
     from microgpt_ref.tokenizers import Tokenizer
     from microgpt_ref.torch import GPT
 
@@ -81,6 +85,21 @@ class Checkpoint:
         model = GPT(self.config, attention)
         model.load_state_dict({name: torch.from_numpy(a).float() for name, a in self.parameters.items()})
         return model.eval()
+
+    def build_numpy(self, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+        """The parameters for `microgpt_ref.numpy.forward`, checked against the configuration.
+
+        Raises:
+            ValueError: if a parameter is missing, of another shape, or not in the model.
+        """
+        check_parameters(self.parameters, parameter_shapes(self.config))
+        return {name: array.astype(dtype) for name, array in self.parameters.items()}
+
+    def build_jax(self, dtype: Any = np.float32) -> dict[str, Array]:
+        """The parameters for `microgpt_ref.jax.forward`, on the default device; raises as `build_numpy`."""
+        import jax.numpy as jnp
+
+        return {name: jnp.asarray(array) for name, array in self.build_numpy(dtype).items()}
 
 
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Path:

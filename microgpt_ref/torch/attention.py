@@ -82,8 +82,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(C, C, bias=config.attention_out_bias)
         if config.position == "rotary":
             angles = rotary_angles(config.context, D, config.rope_base)  # (T, D/2)
-            self.register_buffer("cos", angles.cos().float(), persistent=False)
-            self.register_buffer("sin", angles.sin().float(), persistent=False)
+            dtype = torch.get_default_dtype()
+            self.register_buffer("cos", angles.cos().to(dtype), persistent=False)
+            self.register_buffer("sin", angles.sin().to(dtype), persistent=False)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """Each position takes from itself and what came before."""

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from microgpt_ref._arguments import check_length
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.torch.attention import Attention
 from microgpt_ref.torch.ffn import build_ffn
@@ -20,7 +21,8 @@ def sinusoidal_positions(context: int, d_model: int) -> Float[Tensor, "T C"]:
     """sin and cos of t / 10000^(2i/C) in turn (Vaswani et al. 2017, section 3.5)."""
     frequencies = 10_000.0 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)  # (C/2,)
     angles = torch.outer(torch.arange(context, dtype=torch.float64), frequencies)  # (T, C/2)
-    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1).float()  # (T, C)
+    both = torch.stack((angles.sin(), angles.cos()), dim=-1)  # (T, C/2, 2)
+    return both.flatten(1).to(torch.get_default_dtype())  # (T, C)
 
 
 def pre_norm(x: Tensor, branch: Callable[[Tensor], Tensor], norm: Callable[[Tensor], Tensor]) -> Tensor:
@@ -106,10 +108,7 @@ class GPT(nn.Module):
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         """Token vectors with their positions added (rotary positions come later, in the attention)."""
         T = tokens.shape[1]
-        if self.config.context < T:
-            raise ValueError(
-                f"tokens has T={T} positions but the model's context is {self.config.context}; pass fewer"
-            )
+        check_length(T, self.config)
         x = self.embedding(tokens) * self.config.embedding_scale  # (B, T, C)
         if self.config.position == "learned":
             x = x + self.position.weight[:T]

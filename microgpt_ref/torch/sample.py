@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from microgpt_ref._arguments import check_sampling
 from microgpt_ref.torch.gpt import GPT
 
 
@@ -46,14 +47,7 @@ def stream(
     Raises:
         ValueError: for an empty prompt, a negative temperature or count, or top_k below 1.
     """
-    if tokens.shape[1] == 0:
-        raise ValueError("tokens is empty; give at least one token to continue from, such as a newline")
-    if temperature < 0:
-        raise ValueError(f"temperature={temperature} is negative; use 0 for the likeliest token, or more")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k={top_k} keeps nothing; use 1 or more, or None for all tokens")
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens={max_new_tokens} is negative; use 0 or more")
+    check_sampling(tokens.shape[1], max_new_tokens, temperature, top_k)
     was_training = model.training
     model.eval()
     try:
