@@ -5,6 +5,7 @@ The tests run them on each chapter, and on broken notebooks, to show that each r
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,11 @@ MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 MYST = re.compile(r"^\s*(?:```+|~~~+|:::+)\s*\{|^:::|\{[a-z][a-z:-]*\}`|^\([\w-]+\)=", re.MULTILINE)
 CAPTION = re.compile(r"^\*\*Figure (\d+)\.\*\*", re.MULTILINE)
+
+HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
+FRAMEWORKS = ("pytorch", "jax")
+# "## The same in PyTorch", "### In JAX": a section that a reader of another framework may skip
+FRAMEWORK_HEADING = re.compile(r"\b[Ii]n (PyTorch|JAX)\b")
 
 Rule = Callable[[NotebookNode], list[str]]
 
@@ -162,7 +168,7 @@ def setup_is_the_standard_one(notebook: NotebookNode) -> list[str]:
 
 def sections_stand_in_order(notebook: NotebookNode) -> list[str]:
     text = FENCE.sub("", "\n\n".join(prose(notebook)))
-    headings = re.findall(r"^(#+) +(.+?) *$", text, re.MULTILINE)
+    headings = HEADING.findall(text)
     levels = [len(marks) for marks, _ in headings]
     found = []
     if levels[:1] != [1] or levels.count(1) != 1:
@@ -187,6 +193,51 @@ def links_resolve(notebook: NotebookNode) -> list[str]:
     return found
 
 
+def frameworks_can_be_skipped(notebook: NotebookNode) -> list[str]:
+    """A section whose heading names PyTorch or JAX carries that tag, and no other cell needs its names."""
+    found, open_sections = [], dict[str, int]()  # framework → level of the heading that opened its section
+    bound: dict[str, set[str]] = {}  # name → the frameworks whose sections made it, and no other cell before
+    everywhere = set[str]()
+    for cell in notebook.cells:
+        for marks, heading in (
+            HEADING.findall(FENCE.sub("", cell.source)) if cell.cell_type == "markdown" else ()
+        ):
+            open_sections = {f: level for f, level in open_sections.items() if level < len(marks)}
+            if framework := FRAMEWORK_HEADING.search(heading):
+                open_sections[framework[1].lower()] = len(marks)
+        for framework in FRAMEWORKS:
+            if (framework in tags(cell)) != (framework in open_sections):
+                verb = "lacks" if framework in open_sections else "has"
+                found.append(
+                    f"cell {cell.id} {verb} the tag {framework!r}; it marks whole {framework} sections"
+                )
+        if cell.cell_type != "code" or cell.id == "install":
+            continue
+        tree, own = ast.parse(cell.source), {f for f in FRAMEWORKS if f in tags(cell)}
+        made = _names(tree, ast.Store)
+        found += [
+            f"cell {cell.id} needs {name!r}, which only a section on {', '.join(sorted(bound[name]))} makes"
+            for name in sorted((_names(tree, ast.Load) & set(bound)) - everywhere - made)
+            if not own or not own <= bound[name]
+        ]
+        if own:
+            for name in made:
+                bound.setdefault(name, set()).update(own)
+        else:
+            everywhere |= made
+    return found
+
+
+def _names(tree: ast.Module, context: type[ast.expr_context]) -> set[str]:
+    """Names that are read (ast.Load) or made (ast.Store) anywhere in a cell; imports and functions count."""
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
+    if context is ast.Store:
+        names |= {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        aliases = (a for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names)
+        names |= {(alias.asname or alias.name).split(".")[0] for alias in aliases}
+    return names
+
+
 RULES: tuple[Rule, ...] = (
     was_run_from_top_to_bottom,
     outputs_hold_on_any_machine,
@@ -200,6 +251,7 @@ RULES: tuple[Rule, ...] = (
     setup_is_the_standard_one,
     sections_stand_in_order,
     links_resolve,
+    frameworks_can_be_skipped,
 )
 
 

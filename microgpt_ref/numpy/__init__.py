@@ -5,7 +5,9 @@ takes the gradient of the loss with respect to the output (`d_out`) and returns 
 to the inputs and the parameters. All of it runs in the type of its arrays: float32, or float64 for checks.
 """
 
+from microgpt_ref.numpy.check import numerical_gradient
 from microgpt_ref.numpy.gpt import (
+    attention_maps,
     backward,
     cross_entropy,
     cross_entropy_backward,
@@ -15,10 +17,12 @@ from microgpt_ref.numpy.gpt import (
 )
 
 __all__ = [
+    "attention_maps",
     "backward",
     "cross_entropy",
     "cross_entropy_backward",
     "forward",
     "initialise",
     "loss_and_gradients",
+    "numerical_gradient",
 ]

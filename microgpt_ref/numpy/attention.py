@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
@@ -18,6 +20,28 @@ from microgpt_ref.numpy.norm import rms_norm, rms_norm_backward
 from microgpt_ref.parameters import named, part
 
 Heads = Float[np.ndarray, "B H T D"]
+
+
+class SavedAttention(NamedTuple):
+    """What `attention` keeps for its backward pass; `used` are the weights after dropout."""
+
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    weights: np.ndarray
+    used: np.ndarray
+    keep: Saved
+    scale: float
+
+
+class SavedLayer(NamedTuple):
+    """What `attention_layer` keeps, in the order of its steps."""
+
+    qkv: Saved
+    place: Saved
+    heads: SavedAttention
+    out: Saved
+    config: GPTConfig
 
 
 def softmax(scores: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
@@ -42,7 +66,7 @@ def attention(
     scale: float,
     dropout_probability: float = 0.0,
     rng: np.random.Generator | None = None,
-) -> tuple[Heads, Saved]:
+) -> tuple[Heads, SavedAttention]:
     """softmax(q kᵀ · scale) v with every later position masked (Vaswani et al. 2017, eq. 1).
 
     Args:
@@ -55,10 +79,10 @@ def attention(
     future = np.triu(np.ones((T, T), dtype=bool), k=1)  # (T, T)
     weights = softmax(np.where(future, -np.inf, scores))  # (B, H, T, T)
     used, keep = dropout(weights, dropout_probability, rng)  # (B, H, T, T)
-    return used @ v, (q, k, v, weights, used, keep, scale)
+    return used @ v, SavedAttention(q, k, v, weights, used, keep, scale)
 
 
-def attention_backward(d_out: Heads, saved: Saved) -> tuple[Heads, Heads, Heads]:
+def attention_backward(d_out: Heads, saved: SavedAttention) -> tuple[Heads, Heads, Heads]:
     """Gradients of q, k and v. The mask needs no line of its own: a weight of zero passes no gradient."""
     q, k, v, weights, used, keep, scale = saved
     d_v = used.swapaxes(-1, -2) @ d_out  # (B, H, T, D)
@@ -126,7 +150,7 @@ def attention_layer(
     parameters: Parameters,
     config: GPTConfig,
     rng: np.random.Generator | None = None,
-) -> tuple[Float[np.ndarray, "B T C"], Saved]:
+) -> tuple[Float[np.ndarray, "B T C"], SavedLayer]:
     """Multi-head causal self-attention, C → C. Rows of `qkv.weight`: all of q, then k, then v."""
     C, kv_width = config.d_model, config.kv_heads * config.head_width
     qkv, saved_qkv = linear(x, **part(parameters, "qkv"))  # (B, T, C + 2 kv_width)
@@ -138,11 +162,11 @@ def attention_layer(
         k, v = np.repeat(k, groups, axis=1), np.repeat(v, groups, axis=1)
     heads, saved_heads = attention(q, k, v, config.score_scale, config.dropout, rng)  # (B, H, T, D)
     out, saved_out = linear(merge_heads(heads), **part(parameters, "out"))  # (B, T, C)
-    return out, (saved_qkv, saved_place, saved_heads, saved_out, config)
+    return out, SavedLayer(saved_qkv, saved_place, saved_heads, saved_out, config)
 
 
 def attention_layer_backward(
-    d_out: Float[np.ndarray, "B T C"], saved: Saved
+    d_out: Float[np.ndarray, "B T C"], saved: SavedLayer
 ) -> tuple[Float[np.ndarray, "B T C"], Parameters]:
     """Gradients of x and of the layer's parameters."""
     saved_qkv, saved_place, saved_heads, saved_out, config = saved

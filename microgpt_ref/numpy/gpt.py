@@ -186,6 +186,19 @@ def forward(
     return logits, (saved_embed, saved_blocks, saved_norm, saved_head, config)
 
 
+def attention_maps(
+    parameters: Parameters, tokens: Int[np.ndarray, "B T"], config: GPTConfig
+) -> Float[np.ndarray, "N B H T T"]:
+    """Who looks at whom: the attention weights of every layer and head; each row sums to 1.
+
+    Raises:
+        ValueError: as `forward`.
+    """
+    _, (_, saved_blocks, *_) = forward(parameters, tokens, config)
+    layers = [saved_attention[0][0] for saved_attention, _, _ in saved_blocks]  # one SavedLayer a block
+    return np.stack([layer.heads.weights for layer in layers])  # (N, B, H, T, T)
+
+
 def backward(d_logits: Float[np.ndarray, "B T V"], saved: Saved) -> Parameters:
     """The gradient of every parameter, under the parameter's name."""
     saved_embed, saved_blocks, saved_norm, saved_head, config = saved

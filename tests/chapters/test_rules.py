@@ -57,6 +57,11 @@ def first_figure(notebook):
     return next(cell for cell in notebook.cells if rules.images(cell))
 
 
+def tagged(cell, tag="jax"):
+    cell.metadata.update(tags=[tag])
+    return cell
+
+
 def change(cell, **fields):
     cell.update(fields)
 
@@ -139,6 +144,20 @@ FAULTS = {
     ),
     "a level skipped": ("sections_stand_in_order", lambda nb: nb.cells.append(text("#### deep"))),
     "two titles": ("sections_stand_in_order", lambda nb: nb.cells.append(text("# another"))),
+    "a framework's section without its tag": (
+        "frameworks_can_be_skipped",
+        lambda nb: nb.cells.append(text("## The same in PyTorch")),
+    ),
+    "a framework's tag outside its section": (
+        "frameworks_can_be_skipped",
+        lambda nb: last_code(nb).metadata.update(tags=["jax"]),
+    ),
+    "a cell that needs a section which may be skipped": (
+        "frameworks_can_be_skipped",
+        lambda nb: nb.cells.extend(
+            [tagged(text("## The same in JAX")), tagged(code("y = 1")), text("## More"), code("print(y)")]
+        ),
+    ),
     "a dead link": ("links_resolve", lambda nb: nb.cells.append(text("[x](99_nowhere.ipynb)"))),
 }
 
@@ -166,3 +185,22 @@ def test_words_are_counted_without_code_and_mathematics():
         "One two, don't: `code` and $x + y$.\n\n```python\nnot counted\n```\n\n[four](https://example.org/a/b)"
     )
     assert rules.count_words(nbformat.v4.new_notebook(cells=[cell])) == 5
+
+
+def test_frameworks_may_use_their_own_names_and_what_came_before():
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            code("x = 1"),
+            tagged(text("## The same in PyTorch"), "pytorch"),
+            tagged(code("x = 2\ny = x"), "pytorch"),
+            tagged(text("### Inside it"), "pytorch"),
+            tagged(code("print(x, y)"), "pytorch"),
+            tagged(text("## The same in JAX")),
+            tagged(code("y = 3\nprint(x, y)")),
+            text("## On"),
+            code("y = 4\nprint(x, y)"),
+        ]
+    )
+    assert rules.frameworks_can_be_skipped(notebook) == []
+    notebook.cells[6].source = "print(y)"
+    assert "only a section on pytorch" in rules.frameworks_can_be_skipped(notebook)[0]
