@@ -203,8 +203,8 @@ def frameworks_can_be_skipped(notebook: NotebookNode) -> list[str]:
             HEADING.findall(FENCE.sub("", cell.source)) if cell.cell_type == "markdown" else ()
         ):
             open_sections = {f: level for f, level in open_sections.items() if level < len(marks)}
-            if framework := FRAMEWORK_HEADING.search(heading):
-                open_sections[framework[1].lower()] = len(marks)
+            if match := FRAMEWORK_HEADING.search(heading):
+                open_sections[match[1].lower()] = len(marks)
         for framework in FRAMEWORKS:
             if (framework in tags(cell)) != (framework in open_sections):
                 verb = "lacks" if framework in open_sections else "has"
