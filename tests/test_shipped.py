@@ -36,11 +36,11 @@ def test_the_claimed_loss_is_measured_again() -> None:
         assert part.characters == validation["categories"][name]["characters"]
 
 
-def test_it_has_begun_to_recall() -> None:
-    """Counts of the last eight characters lose 1.9 nats on recall; sixteen minutes of training do better."""
+def test_it_recalls() -> None:
+    """Counts of the last eight characters lose 1.9 nats on recall; a model that looks back loses far less."""
     categories = checkpoint.load(checkpoint.shipped()).metrics["validation"]["categories"]
     assert categories["spelling"]["loss"] < 0.05
-    assert categories["recall"]["loss"] < 1.5
+    assert categories["recall"]["loss"] < 0.5
 
 
 def test_it_tells_a_story() -> None:
