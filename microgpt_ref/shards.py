@@ -47,7 +47,7 @@ def _windows(ids: Ids, context: int, batch_size: int) -> Iterator[Batch]:
         starts = context * np.arange(first, min(first + batch_size, whole))
         rows = ids[starts[:, None] + np.arange(context + 1)].astype(np.int64)  # (B, T + 1)
         yield rows[:, :-1], rows[:, 1:]
-    rest = np.asarray(ids[whole * context :]).astype(np.int64)[None]  # (1, T' + 1)
+    rest = np.asarray(ids[whole * context :]).astype(np.int64)[None]  # (1, n - whole * context)
     if rest.shape[1] > 1:
         yield rest[:, :-1], rest[:, 1:]
 

@@ -54,7 +54,7 @@ def stream(
         for _ in range(max_new_tokens):
             logits = model(tokens[:, -model.config.context :])[:, -1]  # (B, V)
             chosen = choose(logits, temperature, top_k, generator)  # (B, 1)
-            tokens = torch.cat((tokens, chosen), dim=1)  # (B, T + 1)
+            tokens = torch.cat((tokens, chosen), dim=1)
             yield chosen
     finally:
         model.train(was_training)

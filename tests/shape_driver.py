@@ -1,0 +1,180 @@
+"""Runs every function of `microgpt_ref` that has shape comments, with the comments turned into checks.
+
+A program of its own, so that the other tests keep the plain modules: it reads a list of mistakes from
+standard input and writes what it found as JSON. Every letter has a size that no other letter has, and
+`shape_sizes` says which, so that no wrong letter can hold by accident.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from book.tools.package_shapes import checked_package, commented_places
+from book.tools.shape_runtime import shape_error_text, shape_sizes, shape_survivors
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# V, context, C, N, H, D, F; then B and a T below the context
+SIZES = [
+    {"V": 17, "context": 9, "C": 24, "N": 2, "H": 6, "F": 40, "B": 5, "T": 7},
+    {"V": 19, "context": 13, "C": 30, "N": 2, "H": 3, "F": 44, "B": 7, "T": 8},
+]
+
+
+def choose(which: int, **choices: Any) -> tuple[dict[str, int], dict[str, Any]]:
+    """The sizes and the choices of one configuration."""
+    return SIZES[which], choices
+
+
+CHOICES = [
+    choose(0, position="rotary", norm="rmsnorm", norm_weight=False, n_kv_head=3, qk_norm=True),
+    choose(1, position="learned", norm_position="post", final_norm=False, head_bias=True, dropout=0.2),
+    choose(0, position="sinusoidal", ffn_norm=False, activation="gelu_tanh", dropout=0.2),
+    choose(1, position="none", norm="rmsnorm", activation="relu2", n_kv_head=1, tied_head=False),
+    choose(0, position="rotary", activation="swiglu", qkv_bias=False, ffn_bias=False, norm_bias=False),
+    choose(1, activation="relu", attention_out_bias=False, attention_scale=0.5, embedding_scale=5.0),
+]
+
+
+def module(name: str) -> Any:
+    """A module of the package as it is imported now."""
+    return importlib.import_module(f"microgpt_ref.{name}")
+
+
+def each_config() -> Any:
+    """Each configuration with its tokens and targets (B, T), after telling the checks its sizes."""
+    for s, choices in CHOICES:
+        config = module("config").GPTConfig(
+            vocab_size=s["V"],
+            context=s["context"],
+            d_model=s["C"],
+            n_layer=s["N"],
+            n_head=s["H"],
+            d_ff=s["F"],
+            **choices,
+        )
+        sizes = {name: {size} for name, size in s.items()} | {"D": {config.head_width}}
+        sizes["T"].add(s["context"])
+        shape_sizes.clear()
+        shape_sizes.update(sizes)
+        rng = np.random.default_rng(0)
+        tokens, targets = rng.integers(0, s["V"], (2, s["B"], s["T"]))
+        targets[0, :3] = -1
+        yield config, tokens, targets
+
+
+def run_numpy() -> None:
+    """Forward and backward in NumPy, with and without dropout, and the attention maps."""
+    gpt = module("numpy.gpt")
+    for config, tokens, targets in each_config():
+        parameters = gpt.initialise(config, dtype=np.float64)
+        gpt.loss_and_gradients(parameters, tokens, targets, config)
+        gpt.loss_and_gradients(parameters, tokens, targets, config, np.random.default_rng(0))
+        gpt.attention_maps(parameters, tokens, config)
+
+
+def run_torch() -> None:
+    """Forward and backward with both attentions, and sampling beyond the context."""
+    import torch
+
+    gpt, sample = module("torch.gpt"), module("torch.sample")
+    for config, tokens, targets in each_config():
+        for attention in ("plain", "sdpa"):
+            model = gpt.GPT(config, attention)
+            model.loss(torch.from_numpy(tokens), torch.from_numpy(targets)).backward()
+        # the context may be any number of tokens while it fills
+        shape_sizes["T"].update(range(tokens.shape[1], config.context + 1))
+        sample.generate(model, torch.from_numpy(tokens), config.context, top_k=4)
+
+
+def run_jax() -> None:
+    """Loss, gradient and sampling: one configuration as it is, one compiled, all of them traced by `jit`."""
+    import jax
+    import jax.numpy as jnp
+
+    gpt, sample = module("jax.gpt"), module("jax.sample")
+    for i, (config, tokens, targets) in enumerate(each_config()):
+        parameters, key = gpt.initialise(config), jax.random.key(0)
+        batch = jnp.asarray(tokens), jnp.asarray(targets)
+        gradient = jax.jit(jax.grad(gpt.loss), static_argnames="config")
+        if i == 0:
+            gpt.loss(parameters, *batch, config)
+            sample.generate(parameters, batch[0], config, config.context, key, top_k=4)
+        elif i == 1:
+            gradient(parameters, *batch, config, key)
+        jax.eval_shape(
+            lambda *arrays, f=gradient, c=config: f(*arrays[:3], c, arrays[3]), parameters, *batch, key
+        )
+
+
+def run_text() -> None:
+    """Batches, windows and losses of a text of known length; the rest of the windows is shorter."""
+    shards, evaluate, gpt = module("shards"), module("evaluate"), module("torch.gpt")
+    for config, tokens, _ in each_config():
+        (B, T), context = tokens.shape, config.context
+        ids = np.random.default_rng(0).integers(0, config.vocab_size, B * context + T + 1)
+        shards.random_batch(ids, B, context, np.random.default_rng(0))
+        list(shards.windows(ids, context, B))
+        evaluate.token_losses(gpt.GPT(config), ids[: B * context + 1], B)
+        break
+
+
+def run_cli() -> None:
+    """`microgpt sample` with the shipped model, for one token."""
+    cli = module("cli")
+    config = module("checkpoint").load(module("checkpoint").shipped()).config
+    shape_sizes.clear()
+    shape_sizes.update(B={1}, T={3}, C={config.d_model}, V={config.vocab_size}, F={config.ffn_width})
+    shape_sizes.update(H={config.n_head}, D={config.head_width})
+    shape_sizes["T"].add(config.context)
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.sample(cli.Sample(prompt="\nOn", tokens=1))
+
+
+RUNS: dict[str, Callable[[], None]] = {
+    "numpy": run_numpy,
+    "torch": run_torch,
+    "jax": run_jax,
+    "text": run_text,
+    "cli": run_cli,
+}
+
+
+def everything() -> dict[str, Any]:
+    """Where the comments are, which of them were checked, and which wrong versions of them would pass."""
+    shape_survivors.clear()
+    with checked_package():
+        for run in RUNS.values():
+            run()
+    survivors = {
+        place: sorted(map(shape_error_text, wrong)) for place, wrong in shape_survivors.items() if wrong
+    }
+    return {
+        "places": commented_places(ROOT),
+        "reached": sorted(shape_survivors),
+        "survivors": survivors,
+    }
+
+
+def message_of(file: str, old: str, new: str, run: str) -> str:
+    """What the check says after `old` was replaced by `new` in one file; empty if it passes."""
+    with checked_package({file: (old, new)}):
+        try:
+            RUNS[run]()
+        except AssertionError as error:
+            return str(error)
+    return ""
+
+
+if __name__ == "__main__":
+    mistakes = json.load(sys.stdin)
+    json.dump({**everything(), "messages": [message_of(*mistake) for mistake in mistakes]}, sys.stdout)
