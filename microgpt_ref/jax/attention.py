@@ -14,6 +14,7 @@ from microgpt_ref.numpy.attention import rotary_angles
 from microgpt_ref.parameters import part
 
 Heads = Float[Array, "B H T D"]
+SharedHeads = Float[Array, "B n_kv_head T D"]  # fewer than H with grouped queries
 
 
 def softmax(scores: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -68,7 +69,7 @@ def merge_heads(x: Heads) -> Float[Array, "B T width"]:
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
-def place(q: Heads, k: Heads, config: GPTConfig) -> tuple[Heads, Heads]:
+def place(q: Heads, k: SharedHeads, config: GPTConfig) -> tuple[Heads, SharedHeads]:
     """What happens to q and k before they meet: rotary positions and RMS norm, where configured."""
     if config.position == "rotary":
         angles = rotary_angles(q.shape[-2], config.head_width, config.rope_base)  # (T, D/2)

@@ -20,6 +20,7 @@ from microgpt_ref.numpy.norm import rms_norm, rms_norm_backward
 from microgpt_ref.parameters import named, part
 
 Heads = Float[np.ndarray, "B H T D"]
+SharedHeads = Float[np.ndarray, "B n_kv_head T D"]  # fewer than H with grouped queries
 
 
 class SavedAttention(NamedTuple):
@@ -123,7 +124,7 @@ def merge_heads(x: Heads) -> Float[np.ndarray, "B T width"]:
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
-def place(q: Heads, k: Heads, config: GPTConfig) -> tuple[Heads, Heads, Saved]:
+def place(q: Heads, k: SharedHeads, config: GPTConfig) -> tuple[Heads, SharedHeads, Saved]:
     """What happens to q and k before they meet: rotary positions and RMS norm, where configured."""
     angles, saved_q, saved_k = None, None, None
     if config.position == "rotary":
@@ -135,7 +136,7 @@ def place(q: Heads, k: Heads, config: GPTConfig) -> tuple[Heads, Heads, Saved]:
     return q, k, (angles, saved_q, saved_k)
 
 
-def place_backward(d_q: Heads, d_k: Heads, saved: Saved) -> tuple[Heads, Heads]:
+def place_backward(d_q: Heads, d_k: SharedHeads, saved: Saved) -> tuple[Heads, SharedHeads]:
     """The same steps back, last first."""
     angles, saved_q, saved_k = saved
     if saved_q is not None:
