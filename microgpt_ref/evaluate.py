@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from microgpt_ref.datasets import Dataset
     from microgpt_ref.tokenizers import Tokenizer
     from microgpt_ref.torch import GPT
@@ -111,8 +113,8 @@ def token_losses(model: GPT, ids: Int[np.ndarray, " n"], batch_size: int = 32) -
 
 
 def losses_of_sequences(
-    model: GPT, sequences: list[np.ndarray], batch_size: int = 32
-) -> list[Float[np.ndarray, " n"]]:
+    model: GPT, sequences: list[Int[np.ndarray, " _"]], batch_size: int = 32
+) -> list[Float[np.ndarray, " _"]]:
     """The losses of each sequence's tokens after its first, each sequence read on its own, in nats.
 
     Sequences of similar length share a batch; padding is masked out of the loss and, by causality, cannot
@@ -131,14 +133,14 @@ def losses_of_sequences(
             rows = order[start : start + batch_size]
             tokens = pad([sequences[i] for i in rows]).to(device)  # (B, T + 1)
             logits = model(tokens[:, :-1]).float()  # (B, T, V)
-            loss = functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+            loss = functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")  # (B, T)
             for i, row in zip(rows, loss.double().cpu().numpy(), strict=True):
                 losses[i] = row[: len(sequences[i]) - 1]
     model.train(was_training)
     return losses
 
 
-def pad(sequences: list[np.ndarray]) -> Any:
+def pad(sequences: list[Int[np.ndarray, " _"]]) -> Int[Tensor, "B T"]:
     """A (B, T) int64 tensor with zeros after the shorter sequences."""
     import torch
 

@@ -50,6 +50,17 @@ def module(name: str) -> Any:
     return importlib.import_module(f"microgpt_ref.{name}")
 
 
+def tell_sizes(config: Any, B: int, T: int) -> None:
+    """Say to the checks what each letter may be; T is that of the tokens or the whole context."""
+    shape_sizes.clear()
+    shape_sizes.update(
+        B={B}, T={T, config.context}, C={config.d_model}, H={config.n_head}, N={config.n_layer}
+    )
+    shape_sizes.update(D={config.head_width}, F={config.ffn_width}, V={config.vocab_size})
+    shape_sizes.update(context={config.context}, n_kv_head={config.kv_heads})
+    shape_sizes.update(kv_width={config.kv_heads * config.head_width})
+
+
 def each_config() -> Any:
     """Each configuration with its tokens and targets (B, T), after telling the checks its sizes."""
     for s, choices in CHOICES:
@@ -62,10 +73,7 @@ def each_config() -> Any:
             d_ff=s["F"],
             **choices,
         )
-        sizes = {name: {size} for name, size in s.items()} | {"D": {config.head_width}}
-        sizes["T"].add(s["context"])
-        shape_sizes.clear()
-        shape_sizes.update(sizes)
+        tell_sizes(config, s["B"], s["T"])
         rng = np.random.default_rng(0)
         tokens, targets = rng.integers(0, s["V"], (2, s["B"], s["T"]))
         targets[0, :3] = -1
@@ -132,10 +140,7 @@ def run_cli() -> None:
     """`microgpt sample` with the shipped model, for one token."""
     cli = module("cli")
     config = module("checkpoint").load(module("checkpoint").shipped()).config
-    shape_sizes.clear()
-    shape_sizes.update(B={1}, T={3}, C={config.d_model}, V={config.vocab_size}, F={config.ffn_width})
-    shape_sizes.update(H={config.n_head}, D={config.head_width})
-    shape_sizes["T"].add(config.context)
+    tell_sizes(config, 1, 3)
     with contextlib.redirect_stdout(io.StringIO()):
         cli.sample(cli.Sample(prompt="\nOn", tokens=1))
 

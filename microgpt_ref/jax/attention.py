@@ -8,7 +8,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from microgpt_ref.config import GPTConfig
-from microgpt_ref.jax.basics import Parameters, dropout, linear
+from microgpt_ref.jax.basics import Key, Parameters, dropout, linear
 from microgpt_ref.jax.norm import rms_norm
 from microgpt_ref.numpy.attention import rotary_angles
 from microgpt_ref.parameters import part
@@ -29,7 +29,7 @@ def attention(
     v: Heads,
     scale: float,
     dropout_probability: float = 0.0,
-    key: Array | None = None,
+    key: Key = None,
 ) -> Heads:
     """softmax(q kᵀ · scale) v with every later position masked (Vaswani et al. 2017, eq. 1).
 
@@ -52,8 +52,8 @@ def rotate(x: Heads, angles: Float[np.ndarray, "T half"]) -> Heads:
         angles: made by NumPy in float64, since float32 would be wrong by whole degrees at far positions;
             inside `jit` its cosines and sines are constants.
     """
-    cos, sin = jnp.asarray(np.cos(angles), x.dtype), jnp.asarray(np.sin(angles), x.dtype)  # (T, D/2)
-    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.asarray(np.cos(angles), x.dtype), jnp.asarray(np.sin(angles), x.dtype)  # (T, D/2) each
+    first, second = jnp.split(x, 2, axis=-1)  # (B, H, T, D/2) each
     return jnp.concatenate((first * cos - second * sin, first * sin + second * cos), axis=-1)
 
 
@@ -80,7 +80,7 @@ def place(q: Heads, k: SharedHeads, config: GPTConfig) -> tuple[Heads, SharedHea
 
 
 def attention_layer(
-    x: Float[Array, "B T C"], parameters: Parameters, config: GPTConfig, key: Array | None = None
+    x: Float[Array, "B T C"], parameters: Parameters, config: GPTConfig, key: Key = None
 ) -> Float[Array, "B T C"]:
     """Multi-head causal self-attention, C → C. Rows of `qkv.weight`: all of q, then k, then v."""
     C, kv_width = config.d_model, config.kv_heads * config.head_width
@@ -90,6 +90,6 @@ def attention_layer(
     q, k = place(q, k, config)
     groups = config.n_head // config.kv_heads
     if groups > 1:  # one k and v for several q
-        k, v = jnp.repeat(k, groups, axis=1), jnp.repeat(v, groups, axis=1)
+        k, v = jnp.repeat(k, groups, axis=1), jnp.repeat(v, groups, axis=1)  # (B, H, T, D) each
     heads = attention(q, k, v, config.score_scale, config.dropout, key)  # (B, H, T, D)
     return linear(merge_heads(heads), **part(parameters, "out"))  # (B, T, C)

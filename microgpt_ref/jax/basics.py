@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
 
-Parameters = dict[str, Array]
+Parameters = dict[str, Float[Array, "..."]]  # `parameter_shapes` says which
+Key = PRNGKeyArray | None
 
 
 def linear(
@@ -20,7 +21,7 @@ def linear(
     return out if bias is None else out + bias
 
 
-def dropout(x: Float[Array, "*shape"], probability: float, key: Array | None) -> Float[Array, "*shape"]:
+def dropout(x: Float[Array, "*shape"], probability: float, key: Key) -> Float[Array, "*shape"]:
     """Zero each number with this probability, divide the rest by 1 − probability (Srivastava et al. 2014).
 
     Without a key, as outside training, nothing changes.
@@ -31,6 +32,6 @@ def dropout(x: Float[Array, "*shape"], probability: float, key: Array | None) ->
     return jnp.where(keep, x / (1 - probability), 0)
 
 
-def split(key: Array | None, count: int) -> list[Array | None]:
+def split(key: Key, count: int) -> list[Key]:
     """So many independent keys from one, or so many Nones from None."""
     return [None] * count if key is None else list(jax.random.split(key, count))

@@ -13,14 +13,14 @@ from jaxtyping import Float, Int
 from microgpt_ref._arguments import check_length, check_tokens
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.jax.attention import attention_layer
-from microgpt_ref.jax.basics import Parameters, dropout, linear, split
+from microgpt_ref.jax.basics import Key, Parameters, dropout, linear, split
 from microgpt_ref.jax.ffn import ffn
 from microgpt_ref.jax.norm import no_norm, norm
 from microgpt_ref.numpy.gpt import sinusoidal_positions
 from microgpt_ref.parameters import initial_parameters, part
 
 Stream = Float[Array, "B T C"]
-Layer = Callable[[Array], Array]
+Layer = Callable[[Stream], Stream]
 
 
 def initialise(config: GPTConfig, seed: int = 0, dtype: Any = jnp.float32) -> Parameters:
@@ -28,9 +28,7 @@ def initialise(config: GPTConfig, seed: int = 0, dtype: Any = jnp.float32) -> Pa
     return {name: jnp.asarray(array, dtype) for name, array in initial_parameters(config, seed).items()}
 
 
-def embed(
-    tokens: Int[Array, "B T"], parameters: Parameters, config: GPTConfig, key: Array | None = None
-) -> Stream:
+def embed(tokens: Int[Array, "B T"], parameters: Parameters, config: GPTConfig, key: Key = None) -> Stream:
     """Token vectors with their positions added (rotary positions come later, in the attention)."""
     T = tokens.shape[1]
     x = parameters["embedding.weight"][tokens] * config.embedding_scale  # (B, T, C)
@@ -54,15 +52,15 @@ def post_norm(x: Stream, branch: Layer, norm: Layer) -> Stream:
 RESIDUALS = {"pre": pre_norm, "post": post_norm}
 
 
-def block(x: Stream, parameters: Parameters, config: GPTConfig, key: Array | None = None) -> Stream:
+def block(x: Stream, parameters: Parameters, config: GPTConfig, key: Key = None) -> Stream:
     """Attention mixes positions, the FFN mixes channels; each adds its result to the residual stream."""
     weights_key, attention_key, ffn_key = split(key, 3)
 
-    def attention_branch(y: Array) -> Array:
+    def attention_branch(y: Stream) -> Stream:
         out = attention_layer(y, part(parameters, "attention"), config, weights_key)  # (B, T, C)
         return dropout(out, config.dropout, attention_key)
 
-    def ffn_branch(y: Array) -> Array:
+    def ffn_branch(y: Stream) -> Stream:
         return dropout(ffn(y, part(parameters, "ffn"), config), config.dropout, ffn_key)
 
     residual = RESIDUALS[config.norm_position]
@@ -72,7 +70,7 @@ def block(x: Stream, parameters: Parameters, config: GPTConfig, key: Array | Non
 
 
 def forward(
-    parameters: Parameters, tokens: Int[Array, "B T"], config: GPTConfig, key: Array | None = None
+    parameters: Parameters, tokens: Int[Array, "B T"], config: GPTConfig, key: Key = None
 ) -> Float[Array, "B T V"]:
     """Logits of the token after each position.
 
@@ -111,7 +109,7 @@ def loss(
     tokens: Int[Array, "B T"],
     targets: Int[Array, "B T"],
     config: GPTConfig,
-    key: Array | None = None,
+    key: Key = None,
 ) -> Float[Array, ""]:
     """Mean cross-entropy in nats a token; `jax.grad(loss)` gives the gradient of every parameter."""
     return cross_entropy(forward(parameters, tokens, config, key), targets)

@@ -7,12 +7,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from microgpt_ref._arguments import check_sampling, check_tokens
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.jax.basics import Parameters
 from microgpt_ref.jax.gpt import forward
+
+State = tuple[Int[Array, "B T"], Int[Array, ""]]
 
 
 def keep_top_k(logits: Float[Array, "B V"], top_k: int) -> Float[Array, "B V"]:
@@ -22,7 +24,7 @@ def keep_top_k(logits: Float[Array, "B V"], top_k: int) -> Float[Array, "B V"]:
 
 
 def choose(
-    logits: Float[Array, "B V"], key: Array, temperature: float = 1.0, top_k: int | None = None
+    logits: Float[Array, "B V"], key: PRNGKeyArray, temperature: float = 1.0, top_k: int | None = None
 ) -> Int[Array, " B"]:
     """One token a row; temperature 0 takes the likeliest."""
     if temperature == 0:
@@ -38,7 +40,7 @@ def _continue(
     parameters: Parameters,
     window: Int[Array, "B T"],
     length: Int[Array, ""],
-    key: Array,
+    key: PRNGKeyArray,
     config: GPTConfig,
     temperature: float,
     top_k: int | None,
@@ -50,7 +52,7 @@ def _continue(
     and the program is compiled once.
     """
 
-    def step(state: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], Array]:
+    def step(state: State, key: PRNGKeyArray) -> tuple[State, Int[Array, " B"]]:
         window, length = state
         logits = forward(parameters, window, config)[:, length - 1]  # (B, V)
         chosen = choose(logits, key, temperature, top_k).astype(window.dtype)  # (B,)
@@ -68,7 +70,7 @@ def generate(
     tokens: Int[Array, "B T"],
     config: GPTConfig,
     max_new_tokens: int,
-    key: Array,
+    key: PRNGKeyArray,
     temperature: float = 1.0,
     top_k: int | None = None,
 ) -> Int[Array, "B T_all"]:

@@ -97,13 +97,13 @@ def attention_backward(d_out: Heads, saved: SavedAttention) -> tuple[Heads, Head
 def rotary_angles(context: int, head_width: int, base: float) -> Float[np.ndarray, "T half"]:
     """Angle of each pair of channels at each position: t · base^(−2i/D) (Su et al. 2021, eq. 15), float64."""
     frequencies = base ** (-np.arange(0, head_width, 2) / head_width)  # (D/2,)
-    return np.outer(np.arange(context), frequencies)
+    return np.outer(np.arange(context), frequencies)  # (T, D/2)
 
 
 def rotate(x: Heads, angles: Float[np.ndarray, "T half"]) -> Heads:
     """Turn channel i together with channel i + D/2 by the angle of its position (the pairing Llama uses)."""
-    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)  # (T, D/2)
-    first, second = np.split(x, 2, axis=-1)
+    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)  # (T, D/2) each
+    first, second = np.split(x, 2, axis=-1)  # (B, H, T, D/2) each
     return np.concatenate((first * cos - second * sin, first * sin + second * cos), axis=-1)
 
 
@@ -160,7 +160,7 @@ def attention_layer(
     q, k, saved_place = place(q, k, config)
     groups = config.n_head // config.kv_heads
     if groups > 1:  # one k and v for several q
-        k, v = np.repeat(k, groups, axis=1), np.repeat(v, groups, axis=1)
+        k, v = np.repeat(k, groups, axis=1), np.repeat(v, groups, axis=1)  # (B, H, T, D) each
     heads, saved_heads = attention(q, k, v, config.score_scale, config.dropout, rng)  # (B, H, T, D)
     out, saved_out = linear(merge_heads(heads), **part(parameters, "out"))  # (B, T, C)
     return out, SavedLayer(saved_qkv, saved_place, saved_heads, saved_out, config)
@@ -171,12 +171,12 @@ def attention_layer_backward(
 ) -> tuple[Float[np.ndarray, "B T C"], Parameters]:
     """Gradients of x and of the layer's parameters."""
     saved_qkv, saved_place, saved_heads, saved_out, config = saved
-    d_merged, d_out_parameters = linear_backward(d_out, saved_out)
+    d_merged, d_out_parameters = linear_backward(d_out, saved_out)  # (B, T, C)
     d_q, d_k, d_v = attention_backward(split_heads(d_merged, config.n_head), saved_heads)
     B, H, T, D = d_k.shape
     if config.kv_heads < H:  # a shared k or v gathers from all that used it
         d_k, d_v = (z.reshape(B, config.kv_heads, -1, T, D).sum(2) for z in (d_k, d_v))
     d_q, d_k = place_backward(d_q, d_k, saved_place)
-    d_qkv = np.concatenate([merge_heads(z) for z in (d_q, d_k, d_v)], axis=-1)
+    d_qkv = np.concatenate([merge_heads(z) for z in (d_q, d_k, d_v)], axis=-1)  # (B, T, C + 2 kv_width)
     d_x, d_qkv_parameters = linear_backward(d_qkv, saved_qkv)  # (B, T, C)
     return d_x, named("qkv", d_qkv_parameters) | named("out", d_out_parameters)

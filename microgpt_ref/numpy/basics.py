@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-Parameters = dict[str, np.ndarray]
+Parameters = dict[str, Float[np.ndarray, "..."]]  # `parameter_shapes` says which
 Saved = Any
 
 

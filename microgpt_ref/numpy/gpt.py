@@ -65,7 +65,7 @@ def embed_backward(d_x: Stream, saved: Saved) -> Parameters:
     np.add.at(d_table, tokens, d_x * config.embedding_scale)  # += would keep one of several equal tokens
     gradients = {"embedding.weight": d_table}
     if config.position == "learned":
-        d_position = np.zeros_like(parameters["position.weight"])
+        d_position = np.zeros_like(parameters["position.weight"])  # (context, C)
         d_position[: tokens.shape[1]] = d_x.sum(0)
         gradients["position.weight"] = d_position
     return gradients
@@ -83,7 +83,7 @@ def pre_norm_backward(
 ) -> tuple[Stream, Parameters, Parameters]:
     """The sum hands d_out to both of its terms: past the branch unchanged, and through it."""
     saved_branch, saved_norm = saved
-    d_normed, branch_gradients = branch_backward(d_out, saved_branch)
+    d_normed, branch_gradients = branch_backward(d_out, saved_branch)  # (B, T, C)
     d_x, norm_gradients = norm_backward(d_normed, saved_norm)
     return d_out + d_x, branch_gradients, norm_gradients
 

@@ -13,14 +13,17 @@ from torch.nn import functional
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.torch.norm import rms_norm
 
+Heads = Float[Tensor, "B H T D"]
+SharedHeads = Float[Tensor, "B n_kv_head T D"]  # fewer than H with grouped queries
+
 
 def plain_attention(
-    q: Float[Tensor, "B H T D"],
-    k: Float[Tensor, "B H T D"],
-    v: Float[Tensor, "B H T D"],
+    q: Heads,
+    k: Heads,
+    v: Heads,
     scale: float | None = None,
     dropout: float = 0.0,
-) -> Float[Tensor, "B H T D"]:
+) -> Heads:
     """softmax(q kᵀ · scale) v with every later position masked (Vaswani et al. 2017, eq. 1).
 
     Args:
@@ -36,12 +39,12 @@ def plain_attention(
 
 
 def sdpa_attention(
-    q: Float[Tensor, "B H T D"],
-    k: Float[Tensor, "B H T D"],
-    v: Float[Tensor, "B H T D"],
+    q: Heads,
+    k: Heads,
+    v: Heads,
     scale: float | None = None,
     dropout: float = 0.0,
-) -> Float[Tensor, "B H T D"]:
+) -> Heads:
     """The same function, fused: the (T, T) weights are never all in memory (Dao et al. 2022)."""
     return functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scale)
 
@@ -57,13 +60,13 @@ def rotary_angles(context: int, head_width: int, base: float) -> Float[Tensor, "
 
 
 def rotate(
-    x: Float[Tensor, "B H T D"],
+    x: Heads,
     cos: Float[Tensor, "T half"],
     sin: Float[Tensor, "T half"],
-) -> Float[Tensor, "B H T D"]:
+) -> Heads:
     """Turn channel i together with channel i + D/2 by the angle of its position (the pairing Llama uses)."""
     first, second = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)  # (T, D/2) each
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
 
 
@@ -96,16 +99,16 @@ class Attention(nn.Module):
             q, k = (rms_norm(z, eps=config.norm_eps) for z in (q, k))
         groups = config.n_head // config.kv_heads
         if groups > 1:
-            k, v = (z.repeat_interleave(groups, dim=1) for z in (k, v))  # (B, H, T, D)
+            k, v = (z.repeat_interleave(groups, dim=1) for z in (k, v))  # (B, H, T, D) each
         dropout = config.dropout if self.training else 0.0
         heads = self.attention(q, k, v, config.score_scale, dropout)  # (B, H, T, D)
-        return self.out(heads.transpose(1, 2).reshape(B, T, C))
+        return self.out(heads.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
 
-    def heads(self, x: Float[Tensor, "B T C"]) -> tuple[Tensor, Tensor, Tensor]:
+    def heads(self, x: Float[Tensor, "B T C"]) -> tuple[Heads, SharedHeads, SharedHeads]:
         """q (B, H, T, D), and k and v (B, n_kv_head, T, D)."""
         config, (B, T, C) = self.config, x.shape
         D = config.head_width
         q, k, v = self.qkv(x).split([C, config.kv_heads * D, config.kv_heads * D], dim=-1)
         q = q.view(B, T, config.n_head, D).transpose(1, 2)  # (B, H, T, D)
-        k, v = (z.view(B, T, config.kv_heads, D).transpose(1, 2) for z in (k, v))
+        k, v = (z.view(B, T, config.kv_heads, D).transpose(1, 2) for z in (k, v))  # (B, n_kv_head, T, D) each
         return q, k, v

@@ -42,7 +42,7 @@ class FFN(nn.Module):
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """The same function at each position."""
         hidden = self.activation(self.up(x))  # (B, T, F)
-        return self.down(hidden)
+        return self.down(hidden)  # (B, T, C)
 
 
 class SwiGLU(nn.Module):
@@ -58,7 +58,7 @@ class SwiGLU(nn.Module):
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """The same function at each position."""
         hidden = functional.silu(self.gate(x)) * self.up(x)  # (B, T, F)
-        return self.down(hidden)
+        return self.down(hidden)  # (B, T, C)
 
 
 def build_ffn(config: GPTConfig) -> FFN | SwiGLU:

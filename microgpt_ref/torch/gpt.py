@@ -16,6 +16,9 @@ from microgpt_ref.torch.attention import Attention
 from microgpt_ref.torch.ffn import build_ffn
 from microgpt_ref.torch.norm import NORMS
 
+Stream = Float[Tensor, "B T C"]
+Layer = Callable[[Stream], Stream]
+
 
 def sinusoidal_positions(context: int, d_model: int) -> Float[Tensor, "T C"]:
     """sin and cos of t / 10000^(2i/C) in turn (Vaswani et al. 2017, section 3.5)."""
@@ -25,12 +28,12 @@ def sinusoidal_positions(context: int, d_model: int) -> Float[Tensor, "T C"]:
     return both.flatten(1).to(torch.get_default_dtype())  # (T, C)
 
 
-def pre_norm(x: Tensor, branch: Callable[[Tensor], Tensor], norm: Callable[[Tensor], Tensor]) -> Tensor:
+def pre_norm(x: Stream, branch: Layer, norm: Layer) -> Stream:
     """x + f(norm(x)): the residual stream itself is never normed."""
     return x + branch(norm(x))
 
 
-def post_norm(x: Tensor, branch: Callable[[Tensor], Tensor], norm: Callable[[Tensor], Tensor]) -> Tensor:
+def post_norm(x: Stream, branch: Layer, norm: Layer) -> Stream:
     """norm(x + f(x)), as in Vaswani et al. (2017)."""
     return norm(x + branch(x))
 
@@ -103,7 +106,7 @@ class GPT(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = self.final_norm(x)
-        return self.head(x, self.embedding.weight)
+        return self.head(x, self.embedding.weight)  # (B, T, V)
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         """Token vectors with their positions added (rotary positions come later, in the attention)."""

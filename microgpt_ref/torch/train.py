@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -159,7 +159,7 @@ class Trainer:
             step, config.steps, config.warmup_steps, config.learning_rate, config.final_learning_rate
         )
 
-    def train_step(self) -> tuple[Tensor, Tensor]:
+    def train_step(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """One update. Returns the mean loss of its batch and the norm of its gradient, on the device."""
         config, scaler = self.config, self.format.scaler
         # dropout, too, depends on (seed, step) alone
