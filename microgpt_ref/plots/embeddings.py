@@ -101,7 +101,9 @@ def position_heat_map(positions: Float[np.ndarray, "T C"]) -> Figure:
     return fig
 
 
-def _clock(ax: Any, hands: Sequence[float], shade: tuple[float, float]) -> None:
+def _clock(
+    ax: Any, hands: Sequence[float], shade: tuple[float, float], colors: Sequence[str] = COLORS
+) -> None:
     """A clock face; angles in radians, counterclockwise from the right; `shade` goes from one to another."""
     from matplotlib.patches import Circle, Wedge
 
@@ -110,10 +112,10 @@ def _clock(ax: Any, hands: Sequence[float], shade: tuple[float, float]) -> None:
     if end - start >= 360:
         start, end = 0, 360
     ax.add_patch(Wedge((0, 0), 0.62, start, end, facecolor=(GREY, 0.25), linewidth=0))
-    for angle, color, line in zip(hands, COLORS, LINESTYLES, strict=False):
+    for angle, color, line in zip(hands, colors, LINESTYLES, strict=False):
         tip = 0.94 * np.cos(angle), 0.94 * np.sin(angle)
         ax.plot([0, tip[0]], [0, tip[1]], color=color, linestyle=line, solid_capstyle="round", linewidth=2.8)
-    ax.plot(0, 0, marker="o", color=COLORS[0], markersize=3.5)
+    ax.plot(0, 0, marker="o", color=colors[0], markersize=3.5)
     ax.set_xlim(-1.12, 1.12)
     ax.set_ylim(-1.12, 1.12)
     ax.set_aspect("equal")
@@ -130,7 +132,7 @@ def clock_hands(angles: Float[np.ndarray, "T half"], positions: Sequence[int]) -
     for i in range(pairs):
         for column, t in enumerate(positions):
             angle = float(angles[t, i])
-            _clock(axes[i, column], [angle], (0, angle))
+            _clock(axes[i, column], [angle], (0, angle), [COLORS[i % len(COLORS)]])
         axes[i, 0].set_ylabel(f"pair {i}", rotation=0, ha="right", va="center")
     for column, t in enumerate(positions):
         axes[0, column].set_title(f"{t}", loc="center", weight="normal")
