@@ -32,7 +32,7 @@ from book.tools import shape_runtime
 from book.tools.notebook_form import NotebookError, normalise, read
 
 SHAPE = re.compile(r"\(([^()]*)\)")
-DIMENSION = re.compile(r"\.\.\.|…|[\w+\-*/· ]+")
+DIMENSION = re.compile(r"[\w+\-*/· ]+")
 # Runs in the notebook's kernel, before the first cell, and leaves only the two names that the checks call.
 PRELUDE = f"""
 _runtime = {{}}
@@ -52,7 +52,17 @@ class Said(NamedTuple):
 def _dimensions(inside: str) -> tuple[str, ...] | None:
     """`B, T + 1` → its parts; None if this is no shape."""
     parts = [part.strip() for part in inside.split(",") if part.strip()]
-    return tuple(parts) if all(DIMENSION.fullmatch(part) for part in parts) else None
+    return tuple(parts) if all(_is_dimension(part) for part in parts) else None
+
+
+def _is_dimension(part: str) -> bool:
+    if part in ("...", "…"):
+        return True
+    try:
+        shape_runtime.formula(part)
+    except SyntaxError:
+        return False
+    return bool(DIMENSION.fullmatch(part))
 
 
 def _shapes(comment: str, where: str) -> Said | None:
@@ -185,13 +195,13 @@ class _Checks(ast.NodeTransformer):
         if self.stores is None:
             return "locals()"
         names = sorted({name for name, stored in self.stores if stored <= line})
-        return f"{{k: v for k, v in globals().items() if k in {names!r}}}"
+        return f"{{name: globals()[name] for name in {names!r} if name in globals()}}"
 
     def _call(self, value: str, said: Said, several: bool, line: int) -> str:
         self.used.add(line)
         where = f"{self.where}, line {line}"
         self.checked.append(where)
-        names = f"_bound, {self._own(line)}, {{**globals(), **locals()}}"
+        names = f"_bound, {self._own(line)}, globals()"
         return f"_check_shape({value}, {said.shapes!r}, {said.each}, {several}, {where!r}, {names})"
 
     def _checks(self, said: Said, line: int, target: ast.expr | None = None) -> list[ast.stmt]:
@@ -287,7 +297,7 @@ def check(path: Path) -> int:
         return 0
     folder = {"metadata": {"path": str(path.parent)}}
     try:
-        NotebookClient(notebook, timeout=300, kernel_name="python3", resources=folder).execute()
+        NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder).execute()
     except CellExecutionError as error:
         raise NotebookError(f"{error.ename}: {error.evalue}") from None
     return total

@@ -6,9 +6,12 @@ This file needs nothing but Python: notebooks run its text in their own kernel, 
 
 import re
 from fractions import Fraction
+from functools import cache
+from types import CodeType
 from typing import Any, get_args
 
 Shape = tuple[str, ...]
+Names = dict[str, Any]
 
 LETTERS = "BTCHDFVN"
 # What each name may mean where the caller knows: with this filled in, no name can mean anything else.
@@ -50,16 +53,30 @@ def _bind_axes(axes: list[str], shape: tuple[int, ...], bound: dict[str, int]) -
             bound.setdefault(axis, size)
 
 
-def _fits(dimension: str, actual: int, bound: dict[str, int], own: dict, everything: dict) -> bool:
-    """Whether an axis of this size may be called `dimension`; a letter that means nothing yet is bound."""
+@cache
+def formula(dimension: str) -> tuple[CodeType, tuple[str, ...]]:
+    """`2 kv_width` → the code of `2*kv_width`, and the names in it."""
     product = re.sub(r"(?<![\w.])(\d+)\s*(?=[A-Za-z_])", r"\1*", dimension).replace("·", "*")
-    known = {**({} if dimension.isidentifier() else everything), **bound, **own}
-    names = set(re.findall(r"[A-Za-z_]\w*", product))
-    values = {name: Fraction(known[name]) for name in names & set(known)}
-    unknown = sorted(names - set(values))
+    names = sorted(set(re.findall(r"[A-Za-z_]\w*", product)))
+    return compile(product.strip(), dimension, "eval"), tuple(names)
+
+
+def _fits(dimension: str, actual: int, bound: dict[str, int], own: Names, everything: Names) -> bool:
+    """Whether an axis of this size may be called `dimension`; a letter that means nothing yet is bound."""
+    if dimension.isdecimal():
+        return int(dimension) == actual
+    if dimension.isidentifier():
+        known = _meaning(dimension, bound, own)
+        if known is None and _allowed(dimension, actual):
+            bound[dimension] = known = actual
+        return known == actual
+    code, names = formula(dimension)
+    meanings = {name: _meaning(name, bound, own, everything) for name in names}
+    unknown = [name for name, meaning in meanings.items() if meaning is None]
+    values = {name: Fraction(meaning) for name, meaning in meanings.items() if meaning is not None}
 
     def size(**more: Fraction) -> Fraction:
-        return Fraction(eval(product, {"__builtins__": {}}, values | more))
+        return Fraction(eval(code, {"__builtins__": {}}, values | more))
 
     if not unknown:
         return size() == actual
@@ -67,14 +84,28 @@ def _fits(dimension: str, actual: int, bound: dict[str, int], own: dict, everyth
         return False
     name = unknown[0]
     at_zero, slope = size(**{name: Fraction(0)}), size(**{name: Fraction(1)}) - size(**{name: Fraction(0)})
-    value = (actual - at_zero) / slope if slope else Fraction(0)
-    if value.denominator != 1 or value < 0 or (shape_sizes and value not in shape_sizes.get(name, ())):
+    value = (actual - at_zero) / slope if slope else Fraction(-1)
+    if value.denominator != 1 or value < 0 or not _allowed(name, int(value)):
         return False
     bound[name] = int(value)
     return True
 
 
-def _holds(stated: Shape, shape: tuple[int, ...], bound: dict[str, int], own: dict, everything: dict) -> bool:
+def _meaning(name: str, bound: dict[str, int], own: Names, everything: Names | None = None) -> int | None:
+    """The number that a name stands for, if it stands for one already."""
+    for number in (own.get(name), bound.get(name), everything.get(name) if everything else None):
+        if type(number) is int:
+            return number
+    return None
+
+
+def _allowed(name: str, size: int) -> bool:
+    return not shape_sizes or size in shape_sizes.get(name, ())
+
+
+def _holds(
+    stated: Shape, shape: tuple[int, ...], bound: dict[str, int], own: Names, everything: Names
+) -> bool:
     """Whether the shape is the stated one. Binds letters as it goes, also where it fails in the end."""
     if stated and stated[0] in ("...", "…"):
         stated = stated[1:]
@@ -111,8 +142,8 @@ def check_shape(
     several: bool,
     where: str,
     bound: dict[str, int],
-    own: dict[str, Any],
-    everything: dict[str, Any],
+    own: Names,
+    everything: Names,
 ) -> Any:
     """`value` as it was; an AssertionError if its shape is not the one that the comment states.
 
@@ -123,14 +154,12 @@ def check_shape(
         where: file and line, for the message.
         bound: what the letters mean so far in this call; grows.
         own: the names that the function or cell set itself; whole numbers among them count.
-        everything: all names in reach; their whole numbers count inside expressions such as `T + 1`.
+        everything: the names outside; whole numbers among them count inside formulas such as `4C`.
     """
     values = list(value) if several or each or len(shapes) > 1 else [value]
     seen = [
         tuple(v.shape) if hasattr(v, "shape") else (len(v),) for v in values[: None if each else len(shapes)]
     ]
-    own = {name: number for name, number in own.items() if type(number) is int}
-    everything = {name: number for name, number in everything.items() if type(number) is int}
 
     def hold(shapes: tuple[Shape, ...], bound: dict[str, int]) -> bool:
         said = shapes * len(seen) if each else shapes
@@ -144,7 +173,8 @@ def check_shape(
         text = shape_error_text(shapes)
         real = ", ".join(map(str, seen))
         names = sorted(set(re.findall(r"[A-Za-z_]\w*", text)))
-        known = {name: ({**bound, **own})[name] for name in names if name in {**bound, **own}}
+        meanings = {name: _meaning(name, bound, own) for name in names}
+        known = {name: number for name, number in meanings.items() if number is not None}
         meaning = ", ".join(f"{name}={number}" for name, number in known.items()) or "none is known"
         unknown = [name for name in names if name not in known and shape_sizes]
         allowed = "".join(f"; {n} may be {sorted(shape_sizes.get(n, ())) or 'nothing here'}" for n in unknown)
