@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -83,8 +84,10 @@ def forward(
         ValueError: if there are more tokens than `config.context`, or (outside `jit`, where values are
             known) an id that is not in the vocabulary.
     """
-    traced = isinstance(tokens, jax.core.Tracer)
-    check_length(tokens.shape[1], config) if traced else check_tokens(tokens, config)
+    if isinstance(tokens, jax.core.Tracer):
+        check_length(tokens.shape[1], config)
+    else:  # by NumPy: where these are constants of a compiled function, JAX would trace the check, too
+        check_tokens(np.asarray(tokens), config)
     embed_key, *block_keys = split(key, 1 + config.n_layer)
     x = embed(tokens, parameters, config, embed_key)  # (B, T, C)
     for layer, block_key in enumerate(block_keys):

@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
@@ -84,7 +85,8 @@ def generate(
     """
     check_sampling(tokens.shape[1], max_new_tokens, temperature, top_k)
     seen = tokens[:, -config.context :]
-    check_tokens(seen, config)
+    if not isinstance(tokens, jax.core.Tracer):
+        check_tokens(np.asarray(tokens)[:, -config.context :], config)
     window = jnp.pad(seen, ((0, 0), (0, config.context - seen.shape[1])))  # (B, context)
     new = _continue(
         parameters, window, jnp.asarray(seen.shape[1]), key, config, temperature, top_k, max_new_tokens
