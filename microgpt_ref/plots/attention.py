@@ -231,7 +231,7 @@ def _lines(words: Sequence[str], columns: int) -> list[list[tuple[int, int]]]:
 def _word(ax: Any, column: float, row: float, word: str, weight: float) -> None:
     from matplotlib.patches import Rectangle
 
-    box = Rectangle((column, row), len(word), 1.05, facecolor=(ORANGE, 0.6 * weight**0.5), linewidth=0)
+    box = Rectangle((column, row), len(word), 1.05, facecolor=(ORANGE, 0.5 * weight**0.5), linewidth=0)
     ax.add_patch(box)
     strong = weight >= 0.1
     if strong:
