@@ -154,7 +154,7 @@ def two_hands(
         axes[0, 0].plot([], [], color=color, linestyle=style)[0]
         for color, style in zip(COLORS[:2], LINESTYLES, strict=False)
     ]
-    fig.legend(handles, ["q, turned by t", "k, turned by s"], loc="outside upper left", ncols=2)
+    fig.legend(handles, ["q, turned by tω", "k, turned by sω"], loc="outside upper left", ncols=2)
     return fig
 
 
