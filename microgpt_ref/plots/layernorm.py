@@ -148,8 +148,7 @@ def training(runs: Mapping[str, Float[np.ndarray, "seeds steps"]], frequencies: 
         steps = np.arange(losses.shape[1])
         ax.plot(steps, losses.mean(0), color=color, linestyle=style, label=name)
         ax.fill_between(steps, losses.min(0), losses.max(0), color=color, alpha=0.2, linewidth=0)
-    ax.axhline(frequencies, color=GREY, linewidth=1.4, linestyle=":")
-    ax.annotate("frequencies", (0, frequencies), (4, -4), textcoords="offset points", va="top")
+    ax.axhline(frequencies, color=GREY, linewidth=1.6, linestyle=":", label="frequencies only")
     ax.set(xlabel="step", ylabel="loss (nats)")
     fig.legend(ncols=2, **LEGEND)
     return fig
