@@ -49,6 +49,9 @@ def causality(*frameworks: str) -> partial[None]:
     return partial(compare.check_causality, PLAIN, frameworks=frameworks)
 
 
+pytestmark = pytest.mark.slow
+
+
 def random_batches() -> None:
     """Ids that say their own place."""
     ids = list(range(100))

@@ -49,6 +49,7 @@ def test_what_comes_later_gets_no_gradient() -> None:
         assert np.abs(gradient[:, :, 3:]).max() == 0
 
 
+@pytest.mark.slow
 def test_dropout_follows_its_key_and_keeps_the_mean() -> None:
     q, k, _ = (x.astype("float32") for x in heads(1, 2, 8, 4))
     ones = jax.numpy.ones((1, 2, 8, 4), "float32")

@@ -50,6 +50,7 @@ def test_float32_stays_float32(position: str, x64: bool) -> None:
         assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
 
 
+@pytest.mark.slow
 def test_dropout_follows_its_key() -> None:
     config, parameters = SMALL.replace(dropout=0.5), initialise(SMALL)
     plain = compiled(parameters, TOKENS, config)
@@ -104,6 +105,7 @@ def test_too_long_says_so_compiled_too() -> None:
         compiled(initialise(SMALL), jax.numpy.zeros((1, 7), int), SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_compiled_steps_train_as_numpy_does() -> None:
     """Ten steps of gradient descent on stories: the same losses, one compilation."""

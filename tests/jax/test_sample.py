@@ -56,6 +56,7 @@ def test_temperature_zero_is_the_likeliest_of_each_step() -> None:
         np.testing.assert_array_equal(tokens[:, t], logits.argmax(-1))
 
 
+@pytest.mark.slow
 def test_greedy_text_is_torch_s() -> None:
     model = GPT(CONFIG).eval()
     model.load_state_dict({name: torch.from_numpy(array) for name, array in PARAMETERS.items()})
@@ -78,6 +79,7 @@ def test_same_key_same_text_and_each_row_its_own() -> None:
     assert a.max() < CONFIG.vocab_size
 
 
+@pytest.mark.slow
 def test_it_can_be_called_from_compiled_code() -> None:
     run = jax.jit(generate, static_argnames=("config", "max_new_tokens", "temperature", "top_k"))
     arguments = (parameters(), PROMPT, CONFIG, 6, jax.random.key(1))

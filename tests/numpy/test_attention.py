@@ -163,7 +163,7 @@ def test_place(qk_norm: bool, position: str) -> None:
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("kv_heads", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))])
 @pytest.mark.parametrize("position", ["rotary", "none"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_layer(kv_heads: int, position: str, bias: bool) -> None:

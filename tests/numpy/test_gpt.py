@@ -181,6 +181,7 @@ def test_bad_tokens_say_so(tokens: np.ndarray, sentence: str) -> None:
         forward(initialise(SMALL), tokens, SMALL)
 
 
+@pytest.mark.slow
 def test_it_can_be_trained_by_itself() -> None:
     """Adam (Kingma & Ba 2015) in a few lines; soon it beats every model that ignores what came before."""
     tokenizer = CharacterTokenizer(stories.ALPHABET)
