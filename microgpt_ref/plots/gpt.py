@@ -53,7 +53,7 @@ def _arrow(ax: Any, start: tuple[float, float], end: tuple[float, float], words:
         ax.text((start[0] + end[0]) / 2, start[1] + 0.12, words, ha="center", va="bottom")
 
 
-def by_depth(curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: bool = False) -> Figure:
+def by_depth(curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """A line for each of `curves`: one value a step through the depth of the model, the first at 0."""
     fig, ax = figure(height=3.6)
     for (name, values), color, style, marker in zip(
@@ -61,11 +61,7 @@ def by_depth(curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, lo
     ):
         every = max(1, len(values) // 8)
         ax.plot(values, color=color, linestyle=style, marker=marker, markevery=every, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if log:
-        ax.set_yscale("log")
-    else:
-        ax.set_ylim(0, None)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     fig.legend(loc="outside upper left")
     return fig
 
