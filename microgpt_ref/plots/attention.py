@@ -99,7 +99,7 @@ def soft_dictionary(
     ax.set_xlim(0, width)
     ax.set_ylim(T + 1.9, -2)
     ax.axis("off")
-    ax.text(left - 0.15, -1.5, f"query of “{words[-1]}”", ha="right", va="center", wrap=False)
+    ax.text(left - 0.15, -1.5, f"query of “{words[-1]}”", ha="right", va="center")
     for x, title in ((left, "keys"), (bar, "weights"), (right, "values")):
         ax.text(x + 0.05, -0.35, title, va="center", weight="bold")
     _cells(ax, left, -2, query, ORANGE, max(1, np.abs(query).max()))
@@ -112,7 +112,7 @@ def soft_dictionary(
     _cells(ax, right, T + 0.5, weights @ values, GREEN)
     ax.text(right - 0.15, T + 1, "weighted sum: output", ha="right", va="center")
     for channel, name in enumerate(names):
-        ax.text(left + channel + 0.5, T + 0.1, name, ha="center", va="top", fontsize=11, rotation=0)
+        ax.text(left + channel + 0.5, T + 0.1, name, ha="center", va="top", fontsize=11)
     return fig
 
 
