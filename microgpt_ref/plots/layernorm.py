@@ -69,18 +69,22 @@ def leak(
     Args:
         texts: B texts of T characters.
         changed: name of the choice → whether the output at each place is another than before.
-        edited: positions of the first text that were edited; they are underlined.
+        edited: positions of the first text that were edited; a line marks them.
     """
+    from matplotlib.patches import Rectangle
+
+    frame: Any = {"edgecolor": COLORS[1], "linewidth": 1.8}
     fig, axes = figure(1.05 * len(changed) + 0.3, len(changed))
     for ax, (name, places) in zip(np.atleast_1d(axes), changed.items(), strict=True):
         ax.axis("off")
-        ax.set(xlim=(-0.5, len(texts[0]) - 0.5), ylim=(len(texts) - 0.4, -0.6), title=name)
+        ax.set(xlim=(-0.5, len(texts[0]) - 0.5), ylim=(len(texts) - 0.4, -0.7), title=name)
         for b, text in enumerate(texts):
             for t, character in enumerate(text):
+                weight = "bold" if places[b, t] else "normal"
+                ax.text(t, b, character, ha="center", va="center", family="DejaVu Sans Mono", weight=weight)
                 if places[b, t]:
-                    ax.fill_between((t - 0.46, t + 0.46), b - 0.42, b + 0.42, color=COLORS[1], alpha=0.45)
-                ax.text(t, b, character, ha="center", va="center", family="DejaVu Sans Mono", size=12)
-        ax.plot((min(edited) - 0.4, max(edited) + 0.4), (0.42, 0.42), color=COLORS[0], linewidth=2.4)
+                    ax.add_patch(Rectangle((t - 0.44, b - 0.42), 0.88, 0.84, fill=False, **frame))
+        ax.plot((min(edited) - 0.4, max(edited) + 0.4), (-0.55, -0.55), color=COLORS[0], linewidth=3)
     return fig
 
 

@@ -64,10 +64,10 @@ def test_bars_carry_their_values():
     assert [bar.get_height() for bar in second.patches] == [-1, 0, 0.5, 2]
 
 
-def test_changed_characters_and_no_others_are_coloured():
+def test_changed_characters_and_no_others_are_framed():
     time, batch = FIGURES["leak"]().axes
-    assert len(time.collections) == CHANGED.sum()
-    assert len(batch.collections) == (~CHANGED).sum()
+    assert len(time.patches) == CHANGED.sum()
+    assert len(batch.patches) == (~CHANGED).sum()
     assert "".join(text.get_text() for text in time.texts) == "one.two."
 
 
