@@ -131,11 +131,11 @@ def epsilon(scales: Sequence[float], outputs: Curves, gradients: Curves) -> Figu
 
 
 def gradient_by_layer(curves: Curves) -> Figure:
-    """Norm of the gradient of each layer's matrices, first layer at the left."""
+    """Norm of the gradient of each block's matrices, first block at the left."""
     fig, ax = figure(3.8)
     for (name, values), color, style in zip(curves.items(), COLORS, LINESTYLES, strict=False):
         ax.plot(np.arange(1, len(values) + 1), values, color=color, linestyle=style, label=name)
-    ax.set(xlabel="layer", ylabel="gradient norm", yscale="log")
+    ax.set(xlabel="block", ylabel="gradient norm", yscale="log")
     fig.legend(ncols=2, **LEGEND)
     return fig
 
