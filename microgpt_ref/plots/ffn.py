@@ -29,7 +29,7 @@ def shares(blocks: Mapping[str, tuple[int, int]]) -> Figure:
     ax.set_yticks(range(len(blocks)), list(blocks))
     ax.invert_yaxis()
     ax.set_xlim(0, 100)
-    ax.set_xlabel("percent of a block's matrices")
+    ax.set_xlabel("percent of both layers' parameters")
     ax.grid(axis="y", visible=False)
     fig.legend(loc="outside upper left", ncols=2)
     return fig
