@@ -43,6 +43,7 @@ def test_it_recalls() -> None:
     assert categories["recall"]["loss"] < 0.5
 
 
+@pytest.mark.slow
 def test_it_tells_a_story() -> None:
     model, tokenizer = checkpoint.load_model()
     prompt = torch.tensor([tokenizer.encode("\n")])

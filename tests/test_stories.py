@@ -639,6 +639,7 @@ def test_no_model_beats_the_floor():
     assert best[6][kinds == SPELLING].mean() < 0.3
 
 
+@pytest.mark.slow
 def test_the_ideal_reader_meets_the_floor_on_validation():
     told = stories.generate(1500, seed=2, split="validation")
     log_p = by_story(told, stories.character_log_probabilities("".join(told)))

@@ -23,6 +23,7 @@ def test_three_ways(seed: int) -> None:
     compare.check_gradients(random_config(seed), seed)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(configs())
 def test_any_shape_in_numpy_and_torch(config: GPTConfig) -> None:

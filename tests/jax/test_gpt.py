@@ -29,6 +29,7 @@ def test_parameters_are_numpy_s() -> None:
         assert arrays[name].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_compiled_is_the_same() -> None:
     parameters = initialise(SMALL)
     np.testing.assert_allclose(
