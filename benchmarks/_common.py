@@ -6,7 +6,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,14 +81,16 @@ def alternate(
             run()
             if turn > 0:  # the first turn fills caches
                 seconds[name].append(clock() - started)
+    return {name: summary(times) for name, times in seconds.items()}
+
+
+def summary(seconds: Sequence[float]) -> dict[str, Any]:
+    """The median, fastest and slowest run, and how many they were."""
     return {
-        name: {
-            "median_s": round(statistics.median(times), 4),
-            "fastest_s": round(min(times), 4),
-            "slowest_s": round(max(times), 4),
-            "runs": repeats,
-        }
-        for name, times in seconds.items()
+        "median_s": round(statistics.median(seconds), 5),
+        "fastest_s": round(min(seconds), 5),
+        "slowest_s": round(max(seconds), 5),
+        "runs": len(seconds),
     }
 
 

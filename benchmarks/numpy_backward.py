@@ -8,12 +8,11 @@ parameter. The gradients are compared before anything is timed. Times are CPU se
 turns; ratios are of times: below 1, NumPy is faster.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks._common import use_one_core, write_result
+from benchmarks._common import ratio, summary, use_one_core, write_result
 
 BATCH, CONTEXT, REPEATS = 8, 128, 15
 NAMES = ("numpy", "torch")
@@ -44,9 +43,7 @@ def main() -> None:
     times = {
         part: {name: summary(values) for name, values in of_part.items()} for part, of_part in seconds.items()
     }
-    ratios = {
-        part: round(row["numpy"]["median_s"] / row["torch"]["median_s"], 3) for part, row in times.items()
-    }
+    ratios = {part: ratio(row, "numpy", "torch") for part, row in times.items()}
     result: dict[str, Any] = {
         "what": "one training step without its update, NumPy by hand and PyTorch; CPU seconds on one core",
         "shape": {"B": BATCH, "T": CONTEXT, "C": 128, "N": 4, "H": 4, "dtype": "float32"},
@@ -108,16 +105,6 @@ def check(steps: dict[str, tuple[Callable[[], Any], Callable[[Any], dict[str, An
     if not largest < 1e-3:
         raise AssertionError(f"the gradients differ by {largest:.1e}; their times cannot be compared")
     return float(f"{largest:.2g}")
-
-
-def summary(seconds: list[float]) -> dict[str, Any]:
-    """The median, fastest and slowest run."""
-    return {
-        "median_s": round(statistics.median(seconds), 5),
-        "fastest_s": round(min(seconds), 5),
-        "slowest_s": round(max(seconds), 5),
-        "runs": len(seconds),
-    }
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def initial_std(name: str, config: GPTConfig) -> float:
+    """0.02, for matrices that write to the residual stream over √(2N) (GPT-2, Radford et al. 2019)."""
+    writes_to_residual = name.endswith(("attention.out.weight", "ffn.down.weight"))
+    return 0.02 / math.sqrt(2 * config.n_layer) if writes_to_residual else 0.02
+
+
 def initial_parameters(config: GPTConfig, seed: int = 0) -> dict[str, np.ndarray]:
     """Normal(0, 0.02), projections that write to the residual stream smaller by √(2N), as in GPT-2.
 
@@ -36,9 +42,7 @@ def initial_parameters(config: GPTConfig, seed: int = 0) -> dict[str, np.ndarray
     parameters = {}
     for name, shape in parameter_shapes(config).items():
         if len(shape) == 2:
-            writes_to_residual = name.endswith(("attention.out.weight", "ffn.down.weight"))
-            std = 0.02 / math.sqrt(2 * config.n_layer) if writes_to_residual else 0.02
-            parameters[name] = rng.normal(0.0, std, shape)
+            parameters[name] = rng.normal(0.0, initial_std(name, config), shape)
         else:
             parameters[name] = np.ones(shape) if name.endswith("norm.weight") else np.zeros(shape)
     return parameters

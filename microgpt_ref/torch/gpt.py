@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn import functional
 
 from microgpt_ref._arguments import check_length
 from microgpt_ref.config import GPTConfig
+from microgpt_ref.parameters import initial_std
 from microgpt_ref.torch.attention import Attention
 from microgpt_ref.torch.ffn import build_ffn
 from microgpt_ref.torch.norm import NORMS
@@ -89,9 +89,7 @@ class GPT(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 continue  # norms start at 1 and 0 already
-            writes_to_residual = name.endswith(("attention.out.weight", "ffn.down.weight"))
-            std = 0.02 / math.sqrt(2 * self.config.n_layer) if writes_to_residual else 0.02
-            nn.init.normal_(parameter, std=std)
+            nn.init.normal_(parameter, std=initial_std(name, self.config))
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)

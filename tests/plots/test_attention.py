@@ -1,22 +1,10 @@
 """Chapter 4's figures show what they are given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from microgpt_ref import plots
 from microgpt_ref.plots import attention as figures
 
 WORDS = ["Mara", "held", "it"]
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def texts(ax):

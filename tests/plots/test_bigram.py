@@ -1,22 +1,11 @@
 """Chapter 2's figures show what they are given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from microgpt_ref import plots
 from microgpt_ref.plots import bigram as figures
 
 KINDS = tuple(plots.CATEGORY_COLORS)
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def heights(ax):

@@ -1,21 +1,10 @@
 """Chapter 3's figures show what they are given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import Wedge
 
-from microgpt_ref import plots
 from microgpt_ref.plots import embeddings as figures
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def tip(line):

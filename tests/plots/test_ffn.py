@@ -1,20 +1,10 @@
 """Chapter 6's figures show what they are given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from microgpt_ref import plots
 from microgpt_ref.plots import ffn as figures
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def test_shares_fill_each_bar():

@@ -1,20 +1,8 @@
 """Chapter 7's figures show what they are given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from microgpt_ref import plots
 from microgpt_ref.plots import gpt as figures
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def words(fig):

@@ -3,20 +3,9 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 from microgpt_ref import plots
 from microgpt_ref.plots import layernorm
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_style()
-        yield
-    plt.close("all")
-
 
 CURVES = {"falls": [1, 0.1, 0.01], "grows": [1, 10, 100]}
 ROWS = np.random.default_rng(0).normal(size=(5, 3))

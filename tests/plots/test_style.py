@@ -77,14 +77,6 @@ def test_one_style_of_each_kind_for_each_color():
         assert len(set(styles)) == len(plots.COLORS)
 
 
-@pytest.fixture
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-
-
-@pytest.mark.usefixtures("style")
 def test_type_is_ten_points_high_on_a_phone():
     fig, ax = plots.figure()
     ax.set_title("title")
@@ -96,7 +88,6 @@ def test_type_is_ten_points_high_on_a_phone():
     mpl.pyplot.close(fig)
 
 
-@pytest.mark.usefixtures("style")
 def test_figures_are_transparent_and_use_the_palette():
     fig, ax = plots.figure(height=2.0, rows=2, sharex=True)
     assert fig.get_facecolor()[3] == 0

@@ -1,22 +1,11 @@
 """Chapter 1's figures show the data that they are given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pytest
 
-from microgpt_ref import plots
 from microgpt_ref.plots import tokens as figures
 
 SENTENCE = "Mara gave the lantern to Inés."
 BYTES = [bytes([value]) for value in SENTENCE.encode()]
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-        plt.close("all")
 
 
 def texts(fig):

@@ -3,19 +3,9 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 from microgpt_ref import plots
 from microgpt_ref.plots import training
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def evaluation(step: int, loss: float) -> dict:
