@@ -1,8 +1,18 @@
-"""Random valid configurations, for properties that must hold for every architecture."""
+"""Configurations that several tests share: random valid ones, and a small one with inputs it must refuse."""
 
+import numpy as np
 from hypothesis import strategies as st
 
 from microgpt_ref.config import GPTConfig
+
+SMALL = GPTConfig(vocab_size=7, context=6, d_model=8, n_layer=2, n_head=2)
+
+# tokens that SMALL must refuse, and how the message begins
+BAD_TOKENS = [
+    (np.zeros((1, 7), int), "tokens has T=7 positions but the model's context is 6; pass fewer"),
+    (np.array([[1, 7]]), "tokens holds 7, but the ids are 0 to 6; encode the text with the tokenizer"),
+    (np.array([[1, -1]]), "tokens holds -1, but the ids are 0 to 6"),
+]
 
 
 @st.composite

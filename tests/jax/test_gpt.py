@@ -13,8 +13,8 @@ from microgpt_ref.jax.gpt import cross_entropy
 from microgpt_ref.parameters import parameter_shapes
 from microgpt_ref.shards import random_batch
 from microgpt_ref.tokenizers import CharacterTokenizer
+from tests.strategies import BAD_TOKENS, SMALL
 
-SMALL = GPTConfig(vocab_size=7, context=6, d_model=8, n_layer=2, n_head=2)
 TOKENS = jax.numpy.asarray([[3, 1, 4, 1, 5], [2, 6, 5, 3, 5]])
 TARGETS = jax.numpy.asarray([[1, 4, -1, 5, 0], [-1, 5, 3, 5, 6]])
 compiled = jax.jit(forward, static_argnames="config")
@@ -88,14 +88,7 @@ def test_cross_entropy_is_numpy_s() -> None:
     assert np.isfinite(cross_entropy(1e4 * jax.numpy.asarray(logits), TARGETS))
 
 
-@pytest.mark.parametrize(
-    ("tokens", "sentence"),
-    [
-        (np.zeros((1, 7), int), "tokens has T=7 positions but the model's context is 6; pass fewer"),
-        (np.array([[1, 7]]), "tokens holds 7, but the ids are 0 to 6; encode the text with the tokenizer"),
-        (np.array([[1, -1]]), "tokens holds -1, but the ids are 0 to 6"),
-    ],
-)
+@pytest.mark.parametrize(("tokens", "sentence"), BAD_TOKENS)
 def test_bad_tokens_say_so(tokens: np.ndarray, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         forward(initialise(SMALL), jax.numpy.asarray(tokens), SMALL)

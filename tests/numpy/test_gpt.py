@@ -24,8 +24,8 @@ from microgpt_ref.shards import random_batch
 from microgpt_ref.tokenizers import CharacterTokenizer
 from microgpt_ref.torch.gpt import sinusoidal_positions as torch_positions
 from tests.numpy.shared import Arrays, assert_gradients, assert_keeps_float32, assert_torch_agrees, draw
+from tests.strategies import BAD_TOKENS, SMALL
 
-SMALL = GPTConfig(vocab_size=7, context=6, d_model=8, n_layer=2, n_head=2)
 TOKENS = np.array([[3, 1, 4, 1, 5], [2, 6, 5, 3, 5]])
 TARGETS = np.array([[1, 4, -1, 5, 0], [-1, 5, 3, 5, 6]])
 
@@ -168,14 +168,7 @@ def test_initial_loss_is_ln_v() -> None:
     assert cross_entropy(logits, TARGETS)[0] == pytest.approx(math.log(50), rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "sentence"),
-    [
-        (np.zeros((1, 7), int), "tokens has T=7 positions but the model's context is 6; pass fewer"),
-        (np.array([[1, 7]]), "tokens holds 7, but the ids are 0 to 6; encode the text with the tokenizer"),
-        (np.array([[1, -1]]), "tokens holds -1, but the ids are 0 to 6"),
-    ],
-)
+@pytest.mark.parametrize(("tokens", "sentence"), BAD_TOKENS)
 def test_bad_tokens_say_so(tokens: np.ndarray, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         forward(initialise(SMALL), tokens, SMALL)
