@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import signal
-import threading
-import types
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from microgpt_ref._files import atomic_write
+from microgpt_ref._runs import StopSignal, fingerprint, refuse_another_run, rewind_log
 from microgpt_ref.checkpoint import Checkpoint, CheckpointError
-from microgpt_ref.datasets import Dataset
 
 if TYPE_CHECKING:
     from microgpt_ref.torch.train import Trainer
 
+__all__ = ["StopSignal", "restore", "rewind_log", "snapshot"]
+
 # Settings that change how a run is watched, not where it goes.
 FREE_TO_CHANGE = ("evaluate_every", "save_every", "log_every", "device")
-
-
-class StopSignal:
-    """Remembers Ctrl-C or SIGTERM until the step under way is done: half an update cannot be resumed.
-
-    A second Ctrl-C stops at once. Outside the main thread Python allows no handlers, and nothing changes.
-    """
-
-    def __init__(self) -> None:
-        self.received = False
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignal:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        if self.received:
-            raise KeyboardInterrupt
-        self.received = True
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """sha256 over both splits: the name of a file does not say what stands in it."""
-    return hashlib.sha256(f"{dataset.train}\0{dataset.validation}".encode()).hexdigest()
 
 
 def snapshot(
@@ -100,22 +64,6 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     trainer.best = saved.training["best"]
 
 
-def rewind_log(path: Path, step: int) -> list[dict[str, Any]]:
-    """Drop the lines written after the checkpoint, since the run repeats those steps; returns the rest."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = []
-    for text in lines:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            break  # cut short by the kill
-        if line["step"] <= step:
-            kept.append(line)
-    with atomic_write(path) as file:
-        file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
-    return kept
-
-
 def _optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
     return {
         f"{index}.{name}": value.cpu().numpy()
@@ -144,9 +92,4 @@ def _check_same_run(trainer: Trainer, saved: Checkpoint) -> None:
         ({"tokenizer": saved.tokenizer}, {"tokenizer": mine.tokenizer}),
     ]
     for before, now in pairs:
-        for name, value in now.items():
-            if before.get(name) != value:
-                raise CheckpointError(
-                    f"the run in {trainer.out} has {name}={before.get(name)!r:.80}, but {value!r:.80} was "
-                    f"asked for; use the same settings, or another folder for a new run"
-                )
+        refuse_another_run(trainer.out, before, now)
