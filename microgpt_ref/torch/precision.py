@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -40,6 +42,23 @@ def has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
+class Together:
+    """Several optimisers as one for the scaler: if any gradient overflowed, none of them makes a step."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def step(self) -> None:
+        """One update by each."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
 @dataclass(frozen=True)
 class NumberFormat:
     """How one run computes: the autocast format, and the scaler that fp16 needs against underflow."""
@@ -53,6 +72,20 @@ class NumberFormat:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    def clip_and_step(
+        self, optimizer: torch.optim.Optimizer | Together, parameters: list[nn.Parameter], clip: float
+    ) -> Float[Tensor, ""]:
+        """One update from the scaled gradients; returns their norm, unscaled and before clipping.
+
+        Unscale, clip, step, in this order: a limit on scaled gradients would mean nothing. Where one of them
+        overflowed the scaler leaves the update out and halves its factor.
+        """
+        self.scaler.unscale_(cast(torch.optim.Optimizer, optimizer))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf"))
+        self.scaler.step(cast(torch.optim.Optimizer, optimizer))
+        self.scaler.update()
+        return norm
 
 
 def choose_precision(precision: Precision, device: torch.device) -> NumberFormat:

@@ -41,7 +41,7 @@ def snapshot(
         step=trainer.step,
         metrics=metrics or {},
         training=training,
-        optimizer=_optimizer_arrays(trainer.optimizer) if with_optimizer else {},
+        optimizer=_optimizer_arrays(trainer.optimizers) if with_optimizer else {},
     )
 
 
@@ -57,37 +57,42 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     with torch.no_grad():
         for name, parameter in trainer.model.named_parameters():
             parameter.copy_(torch.from_numpy(saved.parameters[name]))
-    _load_optimizer(trainer.optimizer, saved.optimizer)
+    _load_optimizers(trainer.optimizers, saved.optimizer)
     if trainer.format.scaler.is_enabled():
         trainer.format.scaler.load_state_dict(saved.training["scaler"])
     trainer.step, trainer.seconds = saved.step, saved.training["seconds"]
     trainer.best = saved.training["best"]
 
 
-def _optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+def _optimizer_arrays(optimizers: list[torch.optim.Optimizer]) -> dict[str, np.ndarray]:
+    """`optimizer.parameter.name` → array, for example `0.3.exp_avg`."""
     return {
-        f"{index}.{name}": value.cpu().numpy()
+        f"{place}.{index}.{name}": value.cpu().numpy()
+        for place, optimizer in enumerate(optimizers)
         for index, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, np.ndarray]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, array in arrays.items():
-        index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = torch.from_numpy(array)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+def _load_optimizers(optimizers: list[torch.optim.Optimizer], arrays: dict[str, np.ndarray]) -> None:
+    for place, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, array in arrays.items():
+            of, index, name = key.split(".")
+            if int(of) == place:
+                state.setdefault(int(index), {})[name] = torch.from_numpy(array)
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _check_same_run(trainer: Trainer, saved: Checkpoint) -> None:
     mine = snapshot(trainer)
+    defaults = dataclasses.asdict(type(trainer.config)())  # of settings that the saved run did not have yet
     recipe = {k: v for k, v in mine.training["recipe"].items() if k not in FREE_TO_CHANGE}
     text = {key: mine.training[key] for key in ("dataset", "dataset_sha256")}
     pairs = [
         (saved.config.to_dict(), mine.config.to_dict()),
-        (saved.training.get("recipe", {}), recipe),
+        ({**defaults, **saved.training.get("recipe", {})}, recipe),
         (saved.training, text),
         ({"tokenizer": saved.tokenizer}, {"tokenizer": mine.tokenizer}),
     ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,67 +26,9 @@ from microgpt_ref.shards import random_batch
 from microgpt_ref.tokenizers import Tokenizer
 from microgpt_ref.torch import resuming
 from microgpt_ref.torch.gpt import GPT
-from microgpt_ref.torch.optim import build_adamw, warmup_cosine
-from microgpt_ref.torch.precision import Precision, choose_device, choose_precision
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One run's recipe.
-
-    Raises:
-        ValueError: for a value out of range.
-    """
-
-    steps: int = 500
-    """Updates in the whole run."""
-    batch_size: int = 16
-    """Sequences a micro-batch."""
-    accumulate: int = 1
-    """Micro-batches whose gradients are averaged into one update."""
-    learning_rate: float = 4e-3
-    """Peak learning rate."""
-    final_learning_rate: float = 0.0
-    """Learning rate at the end of the cosine."""
-    warmup_steps: int = 50
-    """Updates over which the learning rate rises."""
-    weight_decay: float = 0.1
-    """AdamW's decay, on the matrices of linear layers only."""
-    beta1: float = 0.9
-    """AdamW's memory of the gradient."""
-    beta2: float = 0.99
-    """AdamW's memory of the squared gradient."""
-    clip: float = 1.0
-    """Largest allowed norm of the whole gradient; 0 switches clipping off."""
-    precision: Precision = "auto"
-    """Number format of the matrix products; auto takes what the hardware is fast at."""
-    compile: bool = False
-    """Whether torch.compile makes the step faster; its compilation takes up to a minute."""
-    device: str = "auto"
-    """cpu, cuda, mps, or auto."""
-    evaluate_every: int = 250
-    """Updates between two evaluations on the whole validation split; the last update is always evaluated."""
-    save_every: int = 250
-    """Updates between two checkpoints to resume from."""
-    log_every: int = 10
-    """Updates between two lines of the log."""
-    seed: int = 0
-    """Seed of the initial weights, the batches and dropout."""
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "evaluate_every", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is below 1; use 1 or more")
-        for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip", "seed", "warmup_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} is negative; use 0 or more")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is outside [0, 1); AdamW needs one inside")
-        if self.warmup_steps > self.steps:
-            raise ValueError(
-                f"warmup_steps={self.warmup_steps} is more than steps={self.steps}; use {self.steps} or fewer"
-            )
+from microgpt_ref.torch.optim import build_optimizers, set_learning_rates
+from microgpt_ref.torch.precision import Together, choose_device, choose_precision
+from microgpt_ref.torch.recipe import TrainConfig
 
 
 class Trainer:
@@ -129,9 +70,7 @@ class Trainer:
         self.format = choose_precision(config.precision, self.device)
         torch.manual_seed(config.seed)
         self.model = GPT(model_config).to(self.device)
-        self.optimizer = build_adamw(
-            self.model, config.learning_rate, config.beta1, config.beta2, config.weight_decay
-        )
+        self.optimizers = build_optimizers(self.model, config)
         self.loss = torch.compile(self.model.loss) if config.compile else self.model.loss
         self.step = 0
         self.seconds = 0.0
@@ -152,12 +91,14 @@ class Trainer:
         )
         return inputs, targets
 
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW, which every recipe has."""
+        return self.optimizers[0]
+
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of that update."""
-        config = self.config
-        return warmup_cosine(
-            step, config.steps, config.warmup_steps, config.learning_rate, config.final_learning_rate
-        )
+        """AdamW's learning rate in that update."""
+        return self.config.learning_rate_at(step)
 
     def train_step(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """One update. Returns the mean loss of its batch and the norm of its gradient, on the device."""
@@ -172,14 +113,10 @@ class Trainer:
                 loss = self.loss(inputs, targets) / config.accumulate
             scaler.scale(loss).backward()
             total += loss.detach()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate_at(self.step)
-        scaler.unscale_(self.optimizer)
-        limit = config.clip or float("inf")
-        gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        scaler.step(self.optimizer)
-        scaler.update()
-        self.optimizer.zero_grad()
+        set_learning_rates(self.optimizers, config, self.step)
+        optimizer = self.optimizer if len(self.optimizers) == 1 else Together(self.optimizers)
+        gradient_norm = self.format.clip_and_step(optimizer, list(self.model.parameters()), config.clip)
+        self.model.zero_grad()
         self.step += 1
         return total, gradient_norm
 
