@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -66,6 +67,20 @@ class NumberFormat:
     device: torch.device
     dtype: torch.dtype
     scaler: torch.amp.GradScaler
+    tf32: bool = False
+
+    @contextlib.contextmanager
+    def float32_products(self) -> Iterator[None]:
+        """What a float32 product means inside: all 24 bits of the mantissa, or with tf32 only 11.
+
+        PyTorch keeps this in one switch for the whole process, so it is put back afterwards.
+        """
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Matrix products in `dtype`; sums, norms and the loss stay in float32."""
@@ -91,14 +106,20 @@ class NumberFormat:
 def choose_precision(precision: Precision, device: torch.device) -> NumberFormat:
     """The format of that name; "auto" takes bf16 where the hardware has it, fp16 on older GPUs, else fp32.
 
+    fp32 is float32 throughout. tf32 keeps numbers in float32 and rounds the factors of each product to 11
+    bits (NVIDIA's TensorFloat-32, compute capability 8 or more): faster, and never taken unasked.
+
     Raises:
-        ValueError: for fp16 on a CPU, where it is slow and its scaler has no purpose.
+        ValueError: for fp16 on a CPU, where it is slow and its scaler has no purpose, or tf32 where no
+            hardware has it.
     """
     if precision == "auto":
         older_gpu = device.type == "cuda" and not has_fast_bf16(device)
         precision = "fp16" if older_gpu else "bf16" if has_fast_bf16(device) else "fp32"
     if precision == "fp16" and device.type == "cpu":
         raise ValueError("precision='fp16' is for GPUs; use fp32 or bf16 on the CPU")
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if precision == "tf32" and not (device.type == "cuda" and has_fast_bf16(device)):
+        raise ValueError("precision='tf32' is for NVIDIA GPUs of compute capability 8 or more; use fp32 here")
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    return NumberFormat(device, dtype, scaler)
+    return NumberFormat(device, dtype, scaler, tf32=precision == "tf32")

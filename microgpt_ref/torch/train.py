@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from microgpt_ref import checkpoint
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
 from microgpt_ref.evaluate import Evaluation, evaluate_split
-from microgpt_ref.shards import random_batch
 from microgpt_ref.tokenizers import Tokenizer
 from microgpt_ref.torch import resuming
+from microgpt_ref.torch.batches import build_batches
 from microgpt_ref.torch.gpt import GPT
 from microgpt_ref.torch.optim import build_optimizers, set_learning_rates
 from microgpt_ref.torch.precision import Together, choose_device, choose_precision
@@ -40,6 +41,8 @@ class Trainer:
         dataset: training and validation text.
         tokenizer: cuts both into tokens.
         out: folder for checkpoints and the log; None keeps everything in memory.
+        build_model: makes the model from its configuration: `GPT`, or another module that has the same
+            `config`, `forward(tokens)` and `loss(tokens, targets)`.
 
     Raises:
         ValueError: if the vocabulary does not fit or a split is shorter than one window.
@@ -52,6 +55,7 @@ class Trainer:
         dataset: Dataset,
         tokenizer: Tokenizer,
         out: str | os.PathLike[str] | None = None,
+        build_model: Callable[[GPTConfig], GPT] = GPT,
     ) -> None:
         if model_config.vocab_size != tokenizer.vocab_size:
             raise ValueError(
@@ -69,9 +73,17 @@ class Trainer:
         self.device = choose_device(config.device)
         self.format = choose_precision(config.precision, self.device)
         torch.manual_seed(config.seed)
-        self.model = GPT(model_config).to(self.device)
+        self.model = build_model(model_config).to(self.device)
         self.optimizers = build_optimizers(self.model, config)
         self.loss = torch.compile(self.model.loss) if config.compile else self.model.loss
+        self.batches = build_batches(
+            self.train_ids,
+            config.batch_size,
+            model_config.context,
+            config.seed,
+            self.device,
+            config.accumulate,
+        )
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
@@ -81,15 +93,7 @@ class Trainer:
 
     def batch(self, step: int, micro_batch: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
         """Inputs and targets of one micro-batch of one step, on the device."""
-        generator = np.random.default_rng([self.config.seed, step, micro_batch])
-        pair = random_batch(self.train_ids, self.config.batch_size, self.model.config.context, generator)
-        on_gpu = self.device.type == "cuda"
-        tensors = (torch.from_numpy(array) for array in pair)
-        inputs, targets = (
-            tensor.pin_memory().to(self.device, non_blocking=True) if on_gpu else tensor.to(self.device)
-            for tensor in tensors
-        )
-        return inputs, targets
+        return self.batches(step, micro_batch)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -101,21 +105,25 @@ class Trainer:
         return self.config.learning_rate_at(step)
 
     def train_step(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """One update. Returns the mean loss of its batch and the norm of its gradient, on the device."""
+        """One update. Returns the mean loss of its batch and the norm of its gradient, on the device.
+
+        Nothing here waits for the device: the CPU runs ahead and prepares the next kernels meanwhile.
+        """
         config, scaler = self.config, self.format.scaler
         # dropout, too, depends on (seed, step) alone
         torch.manual_seed(int(np.random.SeedSequence([config.seed, self.step]).generate_state(1)[0]))
         self.model.train()
         total = torch.zeros((), device=self.device)
-        for micro_batch in range(config.accumulate):
-            inputs, targets = self.batch(self.step, micro_batch)
-            with self.format.autocast():
-                loss = self.loss(inputs, targets) / config.accumulate
-            scaler.scale(loss).backward()
-            total += loss.detach()
-        set_learning_rates(self.optimizers, config, self.step)
-        optimizer = self.optimizer if len(self.optimizers) == 1 else Together(self.optimizers)
-        gradient_norm = self.format.clip_and_step(optimizer, list(self.model.parameters()), config.clip)
+        with self.format.float32_products():
+            for micro_batch in range(config.accumulate):
+                inputs, targets = self.batch(self.step, micro_batch)
+                with self.format.autocast():
+                    loss = self.loss(inputs, targets) / config.accumulate
+                scaler.scale(loss).backward()
+                total += loss.detach()
+            set_learning_rates(self.optimizers, config, self.step)
+            optimizer = self.optimizer if len(self.optimizers) == 1 else Together(self.optimizers)
+            gradient_norm = self.format.clip_and_step(optimizer, list(self.model.parameters()), config.clip)
         self.model.zero_grad()
         self.step += 1
         return total, gradient_norm

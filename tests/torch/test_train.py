@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from microgpt_ref import checkpoint
 from microgpt_ref.checkpoint import CheckpointError
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
+from microgpt_ref.presets import preset
 from microgpt_ref.tokenizers import CharacterTokenizer
+from microgpt_ref.torch import GPT
+from microgpt_ref.torch.muon import Muon
 from microgpt_ref.torch.precision import choose_device, choose_precision, has_fast_bf16
 from microgpt_ref.torch.train import TrainConfig, Trainer
 
@@ -73,20 +77,123 @@ def test_same_seed_same_weights_other_seed_other_weights() -> None:
     assert not torch.equal(runs[0].model.embedding.weight, runs[2].model.embedding.weight)
 
 
-def test_accumulated_gradients_equal_the_big_batch() -> None:
-    """Four micro-batches of 4 are one batch of 16, to rounding in float64."""
-    small, big = trainer(accumulate=4), trainer(batch_size=16)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_accumulated_gradients_equal_the_big_batch(optimizer: str) -> None:
+    """`zain-124m`'s effective batch of 128, its architecture small: 16 micro-batches of 8 are one of 128."""
+    changes = {"vocab_size": MODEL.vocab_size, "context": 16, "d_model": 16, "n_layer": 2, "n_head": 2}
+    model = preset("zain-124m").replace(**changes, dropout=0.0)
+    small = trainer(model=model, batch_size=8, accumulate=16, optimizer=optimizer)
+    big = trainer(model=model, batch_size=128, optimizer=optimizer)
     for run in (small, big):
         run.model.double()
-    parts = [small.batch(0, i) for i in range(4)]
+        for of_run in run.optimizers:
+            if isinstance(of_run, Muon):
+                of_run.dtype = torch.float64
+    parts = [small.batch(0, i) for i in range(16)]
     together = tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    assert together[0].shape == (128, 16)
     big.batch = lambda step, micro_batch=0: together  # type: ignore[method-assign, return-value]
-    norms = [run.train_step()[1] for run in (small, big)]
-    torch.testing.assert_close(norms[0], norms[1], rtol=1e-6, atol=0)
+    (mine, my_norm), (theirs, their_norm) = small.train_step(), big.train_step()
+    torch.testing.assert_close(mine.double(), theirs.double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(my_norm, their_norm, rtol=1e-6, atol=0)
     for name, parameter in big.model.named_parameters():
         torch.testing.assert_close(
             dict(small.model.named_parameters())[name], parameter, rtol=1e-6, atol=1e-9
         )
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises where a value is read back from the device, whether Python or C++ asks for it."""
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if operator in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            raise AssertionError(f"{operator} waits for the device")
+        return operator(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_step_never_waits_for_the_device(optimizer: str) -> None:
+    run = trainer(optimizer=optimizer, accumulate=2, precision="bf16")
+    with NoWaiting():
+        for _ in range(2):
+            run.train_step()
+        with pytest.raises(AssertionError, match="waits for the device"):
+            torch.ones(1).item()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_step_never_waits_for_a_gpu(optimizer: str) -> None:
+    run = trainer(optimizer=optimizer, accumulate=2, precision="auto", device="cuda")
+    run.train_step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run.train_step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def scaled(run: Trainer, scale: float = 2.0**10) -> torch.amp.GradScaler:
+    """Give the run the scaler of fp16, while its numbers stay float32."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    run.format = dataclasses.replace(run.format, scaler=scaler)
+    return scaler
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_scaler_changes_nothing_but_the_range(optimizer: str) -> None:
+    """A small clip would cut scaled gradients to nothing: clipping comes after unscaling."""
+    plain, with_scaler = (trainer(optimizer=optimizer, clip=0.5, accumulate=2) for _ in range(2))
+    scaled(with_scaler)
+    for _ in range(4):
+        for mine, theirs in zip(plain.train_step(), with_scaler.train_step(), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    for mine, theirs in zip(weights(plain).values(), weights(with_scaler).values(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("overflowing", ["embedding.weight", "blocks.0.ffn.up.weight"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_an_overflow_leaves_the_whole_update_out(optimizer: str, overflowing: str, value: float) -> None:
+    run = trainer(optimizer=optimizer)
+    scaler, before = scaled(run), weights(run)
+    hook = dict(run.model.named_parameters())[overflowing].register_hook(lambda g: g * value)
+    run.train_step()
+    assert_same(weights(run), before)
+    assert scaler.get_scale() == 2.0**9
+    hook.remove()
+    run.train_step()
+    assert all(torch.isfinite(p).all() for p in run.model.parameters())
+    assert not torch.equal(run.model.embedding.weight, before["embedding.weight"])
+
+
+def test_float32_products_are_whole_whatever_the_process_says() -> None:
+    run, seen = trainer(), []
+    run.loss = lambda *batch: (seen.append(torch.get_float32_matmul_precision()), run.model.loss(*batch))[1]
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        run.train_step()
+        run.format = dataclasses.replace(run.format, tf32=True)
+        run.train_step()
+        assert seen == ["highest", "high"]
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_another_module_can_be_trained() -> None:
+    class Wide(GPT):
+        """A GPT whose loss is smoothed."""
+
+        def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return 0.9 * super().loss(tokens, targets)
+
+    run = Trainer(MODEL, RECIPE, DATASET, TOKENIZER, build_model=Wide)
+    assert type(run.model) is Wide
+    assert run.train_step()[0].item() == pytest.approx(0.9 * trainer().train_step()[0].item(), rel=1e-5)
+    assert_same({"": trainer().model.embedding.weight}, {"": trainer().model.embedding.weight})
 
 
 def test_clipping_bounds_the_gradient() -> None:
@@ -144,18 +251,29 @@ def test_the_log_is_one_json_object_a_line(tmp_path: Path) -> None:
             assert line["learning_rate"] == pytest.approx(run.learning_rate_at(line["step"] - 1))
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_stopped_and_resumed_is_the_run_left_alone(tmp_path: Path, dropout: float) -> None:
+@pytest.mark.parametrize(
+    ("dropout", "changes"),
+    [
+        (0.0, {}),
+        (0.3, {}),
+        (0.0, {"optimizer": "muon"}),
+        (0.3, {"optimizer": "muon", "schedule": "wsd", "decay_share": 0.5, "accumulate": 2}),
+        (0.0, {"schedule": "one_cycle"}),
+    ],
+)
+def test_stopped_and_resumed_is_the_run_left_alone(
+    tmp_path: Path, dropout: float, changes: dict[str, object]
+) -> None:
     model = MODEL.replace(dropout=dropout)
-    whole = trainer(model=model)
+    whole = trainer(model=model, **changes)
     whole.run()
     for stop in (3, 4, 11):
         out = tmp_path / str(stop)
-        first = trainer(out, model=model)
+        first = trainer(out, model=model, **changes)
         for _ in range(stop):
             first.train_step()
         first.save_last()
-        second = trainer(out, model=model)
+        second = trainer(out, model=model, **changes)
         assert second.resume()
         assert second.step == stop
         second.run()
@@ -306,12 +424,28 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
         ({"steps": 0}, "steps=0 is below 1"),
         ({"learning_rate": -1.0}, r"learning_rate=-1\.0 is negative"),
         ({"beta2": 1.0}, r"beta2=1\.0 is outside"),
+        ({"muon_momentum": -0.1}, r"muon_momentum=-0\.1 is outside"),
         ({"warmup_steps": 13}, "warmup_steps=13 is more than steps=12; use 12 or fewer"),
+        ({"schedule": "wsd", "decay_share": 0.9}, "use warmup_steps=1 or a smaller decay_share"),
     ],
 )
 def test_recipes_that_cannot_run_say_so(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         dataclasses.replace(RECIPE, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("schedule", "schedule='other' is not known; use one of cosine, one_cycle, wsd"),
+        ("optimizer", "optimizer='other' is not known; use one of adamw, muon"),
+    ],
+)
+def test_unknown_names_say_so(name: str, sentence: str) -> None:
+    recipe = dataclasses.replace(RECIPE)
+    object.__setattr__(recipe, name, "other")  # past the type checks of the test run
+    with pytest.raises(ValueError, match=sentence):
+        recipe.__post_init__()
 
 
 def test_what_does_not_fit_together_says_so() -> None:
@@ -329,5 +463,7 @@ def test_devices_and_formats() -> None:
     assert choose_precision("auto", cpu).dtype == expected
     with pytest.raises(ValueError, match="precision='fp16' is for GPUs"):
         choose_precision("fp16", cpu)
+    with pytest.raises(ValueError, match="precision='tf32' is for NVIDIA GPUs"):
+        choose_precision("tf32", cpu)
     with pytest.raises(ValueError, match="device='cuda:7' cannot be used here"):
         choose_device("cuda:7")
