@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -43,7 +44,9 @@ class Train:
     resume: bool = False
     """Go on with the run in that folder, with the same settings."""
     model: Annotated[GPTConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: PRESETS["stories"])
-    recipe: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    recipe: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: TrainConfig(measure_peak=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,18 @@ def train(command: Train, arguments: Sequence[str]) -> int:
         f"validation loss {best['loss']:.4f} nats a token, {best['bits_per_character']:.4f} bits a character"
     )
     print(f"best {trainer.best:.4f}, kept in {out / 'best.safetensors'}; {trainer.seconds:.0f} s of training")
+    print_health(f"{Path(command.data).stem}-{name}", trainer.history, trainer.device.type)
     print(f"Try it: microgpt sample --checkpoint {out}")
     return 0
+
+
+def print_health(run: str, history: list[dict[str, Any]], device: str) -> None:
+    """One line: whether the run stayed within what is usual for it."""
+    try:
+        health = importlib.import_module("microgpt_ref.health")
+    except ModuleNotFoundError:
+        return
+    print(health.report(run, history, device))
 
 
 def build_tokenizer(command: Train, dataset: Any) -> Tokenizer:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ QUICK = [
     "2",
     "--precision",
     "fp32",
+    "--no-measure-peak",
 ]
 
 
@@ -71,6 +73,17 @@ def test_train_then_sample_then_eval(
     assert result["loss"] == pytest.approx(best.metrics["validation"]["loss"], rel=1e-5)
     assert run("eval", "--checkpoint", out, "--data", text_file) == 0
     assert f"{result['loss']:.4f}" in capsys.readouterr().out
+
+
+def test_train_says_whether_the_run_was_healthy(
+    text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = types.ModuleType("microgpt_ref.health")
+    health.report = lambda run, history, device: f"{run} on {device}: {len(history)} lines"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "microgpt_ref.health", health)
+    assert train(text_file, tmp_path / "run", "--preset", "tiny", "--optimizer", "muon") == 0
+    lines = len((tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert f"my-tiny on cpu: {lines} lines\n" in capsys.readouterr().out
 
 
 def test_train_with_bpe(text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +191,7 @@ def test_defaults_come_from_the_preset() -> None:
     parsed = cli.parse(["train"])
     assert isinstance(parsed, cli.Train)
     assert parsed.model == PRESETS["stories"]
-    assert parsed.recipe == TrainConfig()
+    assert parsed.recipe == TrainConfig(measure_peak=True)
 
 
 def test_stream_waits_for_whole_characters() -> None:

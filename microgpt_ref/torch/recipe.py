@@ -17,7 +17,11 @@ NOT_NEGATIVE = (
     "seed",
     "warmup_steps",
 )
-CHOICES = {"optimizer": ("adamw", "muon"), "schedule": tuple(SCHEDULES)}
+CHOICES = {
+    "optimizer": ("adamw", "muon"),
+    "schedule": tuple(SCHEDULES),
+    "log_to": ("none", "tensorboard", "wandb"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ class TrainConfig:
     """Updates between two checkpoints to resume from."""
     log_every: int = 10
     """Updates between two lines of the log."""
+    log_to: Literal["none", "tensorboard", "wandb"] = "none"
+    """Where the log goes besides log.jsonl: TensorBoard's event files, or Weights & Biases."""
+    measure_peak: bool = False
+    """Whether to time a matrix product first, so that the log can say which share of that speed is used."""
     seed: int = 0
     """Seed of the initial weights, the batches and dropout."""
 

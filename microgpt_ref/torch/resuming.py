@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["StopSignal", "restore", "rewind_log", "snapshot"]
 
 # Settings that change how a run is watched, not where it goes.
-FREE_TO_CHANGE = ("evaluate_every", "save_every", "log_every", "device")
+FREE_TO_CHANGE = ("evaluate_every", "save_every", "log_every", "log_to", "measure_peak", "device")
 
 
 def snapshot(

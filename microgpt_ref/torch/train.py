@@ -6,6 +6,7 @@ batches and the same dropout as one that was left alone, and ends with the same 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from microgpt_ref import checkpoint
+from microgpt_ref import checkpoint, roofline
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
 from microgpt_ref.evaluate import Evaluation, evaluate_split
@@ -27,6 +28,7 @@ from microgpt_ref.tokenizers import Tokenizer
 from microgpt_ref.torch import resuming
 from microgpt_ref.torch.batches import build_batches
 from microgpt_ref.torch.gpt import GPT
+from microgpt_ref.torch.loggers import LOGGERS, flat
 from microgpt_ref.torch.optim import build_optimizers, set_learning_rates
 from microgpt_ref.torch.precision import Together, choose_device, choose_precision
 from microgpt_ref.torch.recipe import TrainConfig
@@ -84,10 +86,21 @@ class Trainer:
             self.device,
             config.accumulate,
         )
+        self.logger = LOGGERS[config.log_to](
+            self.out, {"model": model_config.to_dict(), "recipe": dataclasses.asdict(config)}
+        )
+        self.peak = self.measure_peak() if config.measure_peak else None
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
         self.history: list[dict[str, Any]] = []
+
+    def measure_peak(self) -> float | None:
+        """FLOP/s of a large matrix product in the run's number format; None where it cannot be timed."""
+        if self.device.type == "mps":
+            return None
+        with self.format.float32_products():
+            return roofline.measured_peak(str(self.device), str(self.format.dtype).removeprefix("torch."))
 
     # One update, in the order in which it happens
 
@@ -153,6 +166,7 @@ class Trainer:
                     self.evaluate_and_keep_best()
                 if self.step % config.save_every == 0 or self.step == config.steps:
                     self.save_last()
+        self.logger.close()
         if signal.received and self.step < config.steps:
             self.save_last()
             raise KeyboardInterrupt
@@ -185,11 +199,15 @@ class Trainer:
                 f"or use precision=fp32"
             )
         tokens = done * config.batch_size * config.accumulate * self.model.config.context
+        speed = {"tokens_per_second": tokens / seconds}
+        if self.peak:
+            used = roofline.utilisation(tokens / seconds, self.model.config, self.peak)
+            speed["model_flops_utilisation"] = used
         self.log(
             loss=mean,
             gradient_norm=float(gradient_norm),
             learning_rate=self.learning_rate_at(self.step - 1),
-            tokens_per_second=tokens / seconds,
+            **speed,
         )
         return mean
 
@@ -205,13 +223,14 @@ class Trainer:
         return result
 
     def log(self, **values: Any) -> None:
-        """Append one line to the history and to `log.jsonl`."""
+        """Append one line to the history and to `log.jsonl`, and tell the logger its numbers."""
         line = {"step": self.step, "seconds": round(self.seconds, 3), **values}
         self.history.append(line)
         if self.out:
             self.out.mkdir(parents=True, exist_ok=True)
             with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+        self.logger.write(self.step, flat(values))
 
     def save_last(self) -> None:
         """Write `last.safetensors`, from which `resume` goes on."""
