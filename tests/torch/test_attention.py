@@ -10,7 +10,15 @@ from torch import Tensor
 
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.torch import GPT
-from microgpt_ref.torch.attention import Attention, plain_attention, rotary_angles, rotate, sdpa_attention
+from microgpt_ref.torch.attention import (
+    ATTENTIONS,
+    Attention,
+    blockwise_attention,
+    plain_attention,
+    rotary_angles,
+    rotate,
+    sdpa_attention,
+)
 
 
 def random_heads(*shape: int, seed: int = 0) -> list[Tensor]:
@@ -29,7 +37,7 @@ def attention_by_loops(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("attention", [plain_attention, sdpa_attention])
+@pytest.mark.parametrize("attention", ATTENTIONS.values())
 @pytest.mark.parametrize("scale", [None, 0.3])
 def test_equals_the_loop(attention, scale) -> None:
     q, k, v = random_heads(2, 3, 7, 4)
@@ -42,6 +50,26 @@ def test_plain_equals_sdpa(shape) -> None:
     for seed in range(5):
         q, k, v = random_heads(*shape, seed=seed)
         torch.testing.assert_close(plain_attention(q, k, v), sdpa_attention(q, k, v), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 13, 128])
+def test_blockwise_equals_plain_whatever_the_block(rows) -> None:
+    q, k, v = (x.double().requires_grad_() for x in random_heads(2, 3, 13, 8))
+    outputs = [plain_attention(q, k, v), blockwise_attention(q, k, v, rows=rows)]
+    torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-12)
+    d_out = torch.randn_like(v)
+    gradients = [torch.autograd.grad(out, (q, k, v), d_out) for out in outputs]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
+
+
+def test_blockwise_in_bf16_is_as_near_as_sdpa() -> None:
+    q, k, v = random_heads(2, 3, 200, 16)
+    short = [x.bfloat16() for x in (q, k, v)]
+    errors = [
+        (attention(*short).float() - plain_attention(q, k, v)).abs().max()
+        for attention in (blockwise_attention, sdpa_attention)
+    ]
+    assert errors[0] < 1.5 * errors[1] + 1e-2
 
 
 def test_large_scores_do_not_overflow() -> None:
@@ -57,7 +85,7 @@ def test_rows_of_weights_sum_to_one() -> None:
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("position", ["learned", "rotary"])
-@pytest.mark.parametrize("implementation", ["plain", "sdpa"])
+@pytest.mark.parametrize("implementation", ATTENTIONS)
 def test_no_position_sees_a_later_one(kv_heads, position, implementation) -> None:
     config = GPTConfig(d_model=16, n_head=4, n_kv_head=kv_heads, context=10, position=position, n_layer=2)
     model = GPT(config, implementation).eval()
