@@ -41,11 +41,16 @@ def usable_cores() -> int:
 
 def use_one_core() -> None:
     """Keep this process, and the libraries it has yet to load, on one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ[name] = "1"
+    use_cores(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def use_cores(count: int) -> None:
+    """Keep this process on `count` cores, and give as many threads to the libraries it has yet to load."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = str(count)
 
 
 def versions(*packages: str) -> dict[str, str]:
