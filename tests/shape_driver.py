@@ -126,12 +126,15 @@ def run_jax() -> None:
 
 def run_text() -> None:
     """Batches, windows and losses of a text of known length; the rest of the windows is shorter."""
+    import torch
+
     shards, evaluate, gpt = module("shards"), module("evaluate"), module("torch.gpt")
     for config, tokens, _ in each_config():
         (B, T), context = tokens.shape, config.context
         ids = np.random.default_rng(0).integers(0, config.vocab_size, B * context + T + 1)
         shards.random_batch(ids, B, context, np.random.default_rng(0))
         list(shards.windows(ids, context, B))
+        module("torch.batches").OnDevice(ids, B, context, 0, torch.device("cpu"))(0, 0)
         evaluate.token_losses(gpt.GPT(config), ids[: B * context + 1], B)
         break
 

@@ -6,8 +6,10 @@ batches and the same dropout as one that was left alone, and ends with the same 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -154,7 +156,7 @@ class Trainer:
         """
         config = self.config
         bar = tqdm(total=config.steps, initial=self.step, unit="step", dynamic_ncols=True)
-        with bar, resuming.StopSignal() as signal:
+        with bar, contextlib.closing(self.logger), resuming.StopSignal() as signal:
             while self.step < config.steps:
                 intervals = (config.log_every, config.evaluate_every, config.save_every)
                 stop = min(config.steps, *((self.step // every + 1) * every for every in intervals))
@@ -166,7 +168,6 @@ class Trainer:
                     self.evaluate_and_keep_best()
                 if self.step % config.save_every == 0 or self.step == config.steps:
                     self.save_last()
-        self.logger.close()
         if signal.received and self.step < config.steps:
             self.save_last()
             raise KeyboardInterrupt
@@ -198,6 +199,7 @@ class Trainer:
                 f"the loss is {mean} at step {self.step}; lower learning_rate={config.learning_rate} "
                 f"or use precision=fp32"
             )
+        norm = float(gradient_norm)
         tokens = done * config.batch_size * config.accumulate * self.model.config.context
         speed = {"tokens_per_second": tokens / seconds}
         if self.peak:
@@ -205,7 +207,7 @@ class Trainer:
             speed["model_flops_utilisation"] = used
         self.log(
             loss=mean,
-            gradient_norm=float(gradient_norm),
+            gradient_norm=norm if math.isfinite(norm) else None,  # the scaler left an overflow out
             learning_rate=self.learning_rate_at(self.step - 1),
             **speed,
         )
