@@ -15,38 +15,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from benchmarks._workers import Job
+from microgpt_ref.config import GPTConfig
 
-Step = Callable[[], float]
-
-
-def ours(job: Job, precision: str, compiled: bool, micro_batch: int = 0) -> Step:
-    """Our trainer in PyTorch; it draws its batches itself, which counts as part of its step."""
-    from microgpt_ref.datasets import Dataset
-    from microgpt_ref.tokenizers import CharacterTokenizer
+if TYPE_CHECKING:
     from microgpt_ref.torch.recipe import TrainConfig
     from microgpt_ref.torch.train import Trainer
 
-    alphabet = [chr(0x100 + i) for i in range(job.config.vocab_size)]
-    drawn = np.random.default_rng(0).integers(0, len(alphabet), 100 * job.config.context)
+Precision = Literal["fp32", "bf16"]
+Step = Callable[[], float]
+
+
+def random_trainer(config: GPTConfig, recipe: TrainConfig) -> Trainer:
+    """Our trainer on random tokens: what a step costs does not depend on what it reads."""
+    from microgpt_ref.datasets import Dataset
+    from microgpt_ref.tokenizers import CharacterTokenizer
+    from microgpt_ref.torch.train import Trainer
+
+    alphabet = [chr(0x100 + i) for i in range(config.vocab_size)]
+    drawn = np.random.default_rng(0).integers(0, len(alphabet), 100 * config.context)
     text = "".join(alphabet[i] for i in drawn)
+    return Trainer(config, recipe, Dataset("random", text, text), CharacterTokenizer(alphabet))
+
+
+def ours(job: Job, precision: Precision, compiled: bool, micro_batch: int = 0) -> Step:
+    """Our trainer in PyTorch; it draws its batches itself, which counts as part of its step."""
+    from microgpt_ref.torch.recipe import TrainConfig
+
+    at_a_time = micro_batch or job.batch_size
     recipe = TrainConfig(
-        batch_size=micro_batch or job.batch_size,
-        accumulate=job.batch_size // (micro_batch or job.batch_size),
+        batch_size=at_a_time,
+        accumulate=job.batch_size // at_a_time,
         learning_rate=3e-4,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         compile=compiled,
         device="cpu",
     )
-    trainer = Trainer(job.config, recipe, Dataset("random", text, text), CharacterTokenizer(alphabet))
+    trainer = random_trainer(job.config, recipe)
     return lambda: float(trainer.train_step()[0])
 
 
-def ours_in_jax(job: Job, precision: str) -> Step:
+def ours_in_jax(job: Job, precision: Precision) -> Step:
     """Our update in JAX, compiled as a whole."""
     import jax.numpy as jnp
 
@@ -54,7 +67,7 @@ def ours_in_jax(job: Job, precision: str) -> Step:
     from microgpt_ref.jax.optim import Recipe
     from microgpt_ref.jax.update import initial_state, train_step
 
-    recipe = Recipe(batch_size=job.batch_size, learning_rate=3e-4, precision=precision)  # type: ignore[arg-type]
+    recipe = Recipe(batch_size=job.batch_size, learning_rate=3e-4, precision=precision)
     state = initial_state(initialise(job.config, 0), recipe)
     tokens, targets = (jnp.asarray(array, jnp.int32) for array in job.batch())
 

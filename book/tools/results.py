@@ -2,8 +2,9 @@
 
 No number is typed by hand. A result file brings its own words in "measured", a list of rows with `what`,
 `value`, `unit`, …; or `book/results.yml` says which of its values are shown, and how; a file without either
-is shown whole. `python -m book.tools.results` fills README's table in again; with `--check` it only says
-whether the table is out of date.
+is shown whole. An entry of `book/results.yml` with a sentence under `missing` is shown without a file too,
+with that sentence; what was not measured is said so. `python -m book.tools.results` fills README's table in
+again; with `--check` it only says whether the table is out of date.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 WORDS = ROOT / "book" / "results.yml"
+NOT_MEASURED = "not measured"
 START, END = "<!-- measured: filled in by `make figures` -->", "<!-- end of measured -->"
 NOTHING = "Nothing has been measured yet: `make bench` does it."
 
@@ -46,8 +48,33 @@ def load(folder: Path = RESULTS, words: Path = WORDS) -> list[Result]:
     """Every result in the folder: first those that `words` names, in its order, then the others."""
     chosen = yaml.safe_load(words.read_text(encoding="utf-8")) or {}
     files = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    names = [name for name in chosen if name in files] + [name for name in files if name not in chosen]
-    return [_result(files[name], chosen.get(name)) for name in names]
+    found = []
+    for name in [*chosen, *(name for name in files if name not in chosen)]:
+        if name in files:
+            found.append(_result(files[name], chosen.get(name)))
+        elif "missing" in chosen[name]:
+            found.append(_missing(name, chosen[name]))
+    return found
+
+
+def _missing(name: str, words: dict[str, Any]) -> Result:
+    """What would be shown if it had been measured."""
+    rows = [
+        {k: v for k, v in row.items() if k != "target" or not isinstance(v, str)} for row in words["rows"]
+    ]
+    rows = [{**row, "value": NOT_MEASURED} for row in rows]
+    note = f"{words['missing']} {words.get('note', '')}".strip()
+    return Result(name, words.get("title", name), _command(name, words), "", "", rows, note)
+
+
+def _not_measured(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without a value, and without a target that would stand in the file."""
+    known = {key: value for key, value in row.items() if key != "target" or not isinstance(value, str)}
+    return {**known, "value": NOT_MEASURED}
+
+
+def _command(name: str, words: dict[str, Any]) -> str:
+    return str(words.get("command", f"python -m benchmarks.{name}"))
 
 
 def _result(path: Path, words: dict[str, Any] | None) -> Result:
@@ -66,11 +93,11 @@ def _result(path: Path, words: dict[str, Any] | None) -> Result:
         rows = [{"what": f"`{key}`", "value": v} for key, v in _flat(data) if key.split(".")[0] not in apart]
         words = {"title": path.stem.replace("_", " ").capitalize(), "rows": []}
     else:
-        rows = [_row(path.name, data, row) for row in words["rows"]]
+        rows = [_row(path.name, data, row, "missing" in words) for row in words["rows"]]
     return Result(
         name=path.stem,
         title=words.get("title", path.stem),
-        command=words.get("command", f"python -m benchmarks.{path.stem}"),
+        command=_command(path.stem, words),
         date=data["date"],
         machine=_machine(data["machine"] | data.get("versions", {})),
         rows=rows,
@@ -78,14 +105,22 @@ def _result(path: Path, words: dict[str, Any] | None) -> Result:
     )
 
 
-def _row(file: str, data: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """A row with `value` and `target` looked up where they are paths into the file and not numbers."""
+def _row(file: str, data: dict[str, Any], row: dict[str, Any], partly: bool = False) -> dict[str, Any]:
+    """A row with `value` and `target` looked up where they are paths into the file and not numbers.
+
+    partly: whether the file may lack a value; it was not measured then.
+    """
     if missing := {"what", "value"} - set(row):
         raise ResultError(f"a row about {file} has no {sorted(missing)[0]!r}: {row}")
     if "target" in row and row.get("better") not in ("lower", "higher"):
         raise ResultError(f"the row {row['what']!r} about {file} has a target; say better: lower or higher")
     paths = {key: row[key] for key in ("value", "target") if isinstance(row.get(key), str)}
-    return {**row, **{key: _look_up(file, data, value) for key, value in paths.items()}}
+    try:
+        return {**row, **{key: _look_up(file, data, value) for key, value in paths.items()}}
+    except ResultError:
+        if not partly:
+            raise
+        return _not_measured(row)
 
 
 def _look_up(file: str, data: Any, path: str) -> Any:
@@ -119,14 +154,17 @@ def number(value: Any, digits: int | None = None) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    value = f"{number(row['value'], row.get('digits'))} {row.get('unit', '')}".strip()
+    measured = row["value"] != NOT_MEASURED
+    unit = row.get("unit", "") if measured else ""
+    value = f"{number(row['value'], row.get('digits'))} {unit}".strip()
     against = [row["source"]] if row.get("source") else []
     if "target" in row:
-        met = row["value"] <= row["target"] if row["better"] == "lower" else row["value"] >= row["target"]
         mark = {"lower": "≤", "higher": "≥"}[row["better"]]
-        against.insert(
-            0, f"{mark} {number(row['target'], row.get('digits'))} {'met' if met else '**not met**'}"
-        )
+        target = f"{mark} {number(row['target'], row.get('digits'))}"
+        if measured:
+            met = row["value"] <= row["target"] if row["better"] == "lower" else row["value"] >= row["target"]
+            target = f"{target} {'met' if met else '**not met**'}"
+        against.insert(0, target)
     return f"| {row['what']} | {value} | {'; '.join(against)} |"
 
 
@@ -153,12 +191,15 @@ def _sections(results: Sequence[Result]) -> Iterator[str]:
         if result.note:
             yield result.note
         yield table(result.rows)
-        yield f"Measured on {result.date}: {result.machine}. To repeat it: `{result.command}`."
+        where = (
+            f"Measured on {result.date}: {result.machine}. To repeat it" if result.date else "To measure it"
+        )
+        yield f"{where}: `{result.command}`."
 
 
 def readme_table(results: Sequence[Result]) -> str:
     """The rows that are marked for README; all of them have their place on the results page."""
-    chosen = [result for result in results if any(row.get("readme") for row in result.rows)]
+    chosen = [r for r in results if r.date and any(row.get("readme") for row in r.rows)]
     rows = [row for result in chosen for row in result.rows if row.get("readme")]
     machines = sorted({result.machine for result in chosen})
     return f"{table(rows)}\n\nMeasured on: {'; '.join(machines)}." if rows else NOTHING

@@ -1,4 +1,4 @@
-"""Tiny modules with the outward form of the peers' code, for the adapters of `benchmarks.throughput --peer`."""
+"""Tiny modules in the outward form of the peers' code, for the adapters of `benchmarks.throughput`."""
 
 from pathlib import Path
 

@@ -52,7 +52,7 @@ def test_readme_holds_what_was_measured():
 def test_every_result_file_of_this_project_is_shown():
     names = {path.stem for path in results.RESULTS.glob("*.json")}
     shown = page(load())
-    assert {result.name for result in load()} == names
+    assert {result.name for result in load() if result.date} == names
     assert all(f"`{result.command}`" in shown for result in load())
 
 
@@ -88,6 +88,24 @@ def test_a_file_may_bring_its_own_words(folder):
     write(folder, {**own, "measured": [{"what": "loss"}]}, words={})
     with pytest.raises(ResultError, match=r"a row about training\.json has no 'value'"):
         loaded(folder)
+
+
+def test_what_is_still_to_be_measured_is_shown_as_such(folder):
+    missing = {**WORDS["training"], "missing": "No such machine."}
+    write(folder, words={"elsewhere": missing, "nowhere": WORDS["training"], **WORDS})
+    shown = page(loaded(folder))
+    assert [result.name for result in loaded(folder)] == ["elsewhere", "training"]
+    assert "No such machine. Two cores." in shown
+    assert "| loss | not measured | ≤ 1.880 |" not in shown  # the target was in the file, too
+    assert "| loss | not measured |" in shown
+    assert "| speed | not measured | ≥ 20,000; x |" in shown
+    assert "To measure it: `python -m benchmarks.elsewhere`." in shown
+    assert "not measured" not in readme_table(loaded(folder))
+    write(folder, {**GOOD, "runs": []}, words={"training": missing})
+    shown = page(loaded(folder))
+    assert "No such machine" not in shown
+    assert "| loss | 1.751 nats | ≤ 1.880 met |" in shown
+    assert "| speed | not measured | ≥ 20,000; x |" in shown
 
 
 def test_readme_takes_the_marked_rows_only(folder):
