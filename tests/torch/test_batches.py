@@ -36,6 +36,7 @@ def test_prefetching_follows_the_micro_batches() -> None:
         assert_batches(batches, [place])
         assert list(batches.waiting) == [order[i + 1]]
     assert_batches(batches, [(8, 1), (8, 2), (9, 0), (0, 0)])  # jumps, as after resuming
+    assert list(batches.waiting) == [(0, 1)]
 
 
 def test_a_memory_mapped_text_is_read_as_well(tmp_path) -> None:

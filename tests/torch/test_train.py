@@ -185,6 +185,16 @@ def test_float32_products_are_whole_whatever_the_process_says() -> None:
         torch.set_float32_matmul_precision(before)
 
 
+def test_muon_and_adamw_both_follow_the_schedule() -> None:
+    run = trainer(optimizer="muon", learning_rate=0.01, muon_learning_rate=0.04)
+    for step in range(4):
+        run.train_step()
+        rates = [{group["lr"] for group in optimizer.param_groups} for optimizer in run.optimizers]
+        share = run.learning_rate_at(step) / 0.01
+        assert rates[0] == {run.learning_rate_at(step)}
+        assert rates[1] == {pytest.approx(0.04 * share)}
+
+
 def test_another_module_can_be_trained() -> None:
     class Wide(GPT):
         """A GPT whose loss is smoothed."""
