@@ -109,10 +109,11 @@ def run_jax() -> None:
     import jax
     import jax.numpy as jnp
 
-    gpt, sample = module("jax.gpt"), module("jax.sample")
+    gpt, sample, layers = module("jax.gpt"), module("jax.sample"), module("jax.layers")
     for i, (config, tokens, targets) in enumerate(each_config()):
         parameters, key = gpt.initialise(config), jax.random.key(0)
         batch = jnp.asarray(tokens), jnp.asarray(targets)
+        jax.eval_shape(lambda *arrays, c=config: layers.scanned_loss(*arrays, c), parameters, *batch)
         gradient = jax.jit(jax.grad(gpt.loss), static_argnames="config")
         if i == 0:
             gpt.loss(parameters, *batch, config)

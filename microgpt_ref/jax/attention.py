@@ -8,7 +8,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from microgpt_ref.config import GPTConfig
-from microgpt_ref.jax.basics import Key, Parameters, dropout, linear
+from microgpt_ref.jax.basics import Key, Parameters, at_least_float32, dropout, linear
 from microgpt_ref.jax.norm import rms_norm
 from microgpt_ref.numpy.attention import rotary_angles
 from microgpt_ref.parameters import part
@@ -41,8 +41,8 @@ def attention(
     T = q.shape[-2]
     scores = q @ k.swapaxes(-1, -2) * scale  # (B, H, T, T)
     future = jnp.triu(jnp.ones((T, T), dtype=bool), k=1)  # (T, T)
-    weights = softmax(jnp.where(future, -jnp.inf, scores))  # (B, H, T, T)
-    return dropout(weights, dropout_probability, key) @ v  # (B, H, T, D)
+    weights = softmax(jnp.where(future, -jnp.inf, at_least_float32(scores)))  # (B, H, T, T)
+    return dropout(weights.astype(v.dtype), dropout_probability, key) @ v  # (B, H, T, D)
 
 
 def rotate(x: Heads, angles: Float[np.ndarray, "T half"]) -> Heads:

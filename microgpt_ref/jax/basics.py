@@ -16,9 +16,14 @@ def linear(
     weight: Float[Array, "outputs inputs"],
     bias: Float[Array, " outputs"] | None = None,
 ) -> Float[Array, "*batch outputs"]:
-    """x Wᵀ + b, with the weight in PyTorch's layout, (out, in)."""
-    out = x @ weight.T  # (..., outputs)
+    """x Wᵀ + b, with the weight in PyTorch's layout, (out, in); the product runs in the weight's format."""
+    out = x.astype(weight.dtype) @ weight.T  # (..., outputs)
     return out if bias is None else out + bias
+
+
+def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x as it is, or in float32 if it is narrower: a sum in bfloat16 loses its small terms."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def dropout(x: Float[Array, "*shape"], probability: float, key: Key) -> Float[Array, "*shape"]:

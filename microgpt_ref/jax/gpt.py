@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from microgpt_ref._arguments import check_length, check_tokens
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.jax.attention import attention_layer
-from microgpt_ref.jax.basics import Key, Parameters, dropout, linear, split
+from microgpt_ref.jax.basics import Key, Parameters, at_least_float32, dropout, linear, split
 from microgpt_ref.jax.ffn import ffn
 from microgpt_ref.jax.norm import no_norm, norm
 from microgpt_ref.numpy.gpt import sinusoidal_positions
@@ -70,6 +70,26 @@ def block(x: Stream, parameters: Parameters, config: GPTConfig, key: Key = None)
     return residual(x, ffn_branch, lambda y: ffn_norm(y, part(parameters, "ffn_norm"), config))
 
 
+def head(x: Stream, parameters: Parameters, config: GPTConfig) -> Float[Array, "B T V"]:
+    """The last norm and the projection to the logits, with the embedding's matrix when the head is tied."""
+    final_norm = norm if config.final_norm else no_norm
+    x = final_norm(x, part(parameters, "final_norm"), config)
+    weight = parameters["embedding.weight" if config.tied_head else "head.weight"]  # (V, C)
+    return linear(x, weight, parameters.get("head.bias"))  # (B, T, V)
+
+
+def check_input(tokens: Int[Array, "B T"], config: GPTConfig) -> None:
+    """Refuse too many tokens; outside `jit`, where values are known, also ids that are not in the vocabulary.
+
+    Raises:
+        ValueError: naming the length or the id.
+    """
+    if isinstance(tokens, jax.core.Tracer):
+        check_length(tokens.shape[1], config)
+    else:  # by NumPy: where these are constants of a compiled function, JAX would trace the check, too
+        check_tokens(np.asarray(tokens), config)
+
+
 def forward(
     parameters: Parameters, tokens: Int[Array, "B T"], config: GPTConfig, key: Key = None
 ) -> Float[Array, "B T V"]:
@@ -84,22 +104,17 @@ def forward(
         ValueError: if there are more tokens than `config.context`, or (outside `jit`, where values are
             known) an id that is not in the vocabulary.
     """
-    if isinstance(tokens, jax.core.Tracer):
-        check_length(tokens.shape[1], config)
-    else:  # by NumPy: where these are constants of a compiled function, JAX would trace the check, too
-        check_tokens(np.asarray(tokens), config)
+    check_input(tokens, config)
     embed_key, *block_keys = split(key, 1 + config.n_layer)
     x = embed(tokens, parameters, config, embed_key)  # (B, T, C)
     for layer, block_key in enumerate(block_keys):
         x = block(x, part(parameters, f"blocks.{layer}"), config, block_key)
-    final_norm = norm if config.final_norm else no_norm
-    x = final_norm(x, part(parameters, "final_norm"), config)
-    weight = parameters["embedding.weight" if config.tied_head else "head.weight"]  # (V, C)
-    return linear(x, weight, parameters.get("head.bias"))  # (B, T, V)
+    return head(x, parameters, config)  # (B, T, V)
 
 
 def cross_entropy(logits: Float[Array, "B T V"], targets: Int[Array, "B T"]) -> Float[Array, ""]:
     """Mean of −ln p(target) in nats a token; a target of −1 is left out."""
+    logits = at_least_float32(logits)  # (B, T, V)
     counted = targets >= 0  # (B, T)
     shifted = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))  # (B, T, V)
     log_sum = jnp.log(jnp.exp(shifted).sum(-1))  # (B, T)
