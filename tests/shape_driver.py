@@ -91,12 +91,13 @@ def run_numpy() -> None:
 
 
 def run_torch() -> None:
-    """Forward and backward with both attentions, and sampling beyond the context."""
+    """Forward and backward with each attention, sampling beyond the context, and the speedrun's model."""
     import torch
 
-    gpt, sample = module("torch.gpt"), module("torch.sample")
+    gpt, sample, speedrun = module("torch.gpt"), module("torch.sample"), module("torch.speedrun")
     for config, tokens, targets in each_config():
-        for attention in ("plain", "sdpa"):
+        speedrun.SpeedrunGPT(config, ngrams={2: 500, 3: 100})(torch.from_numpy(tokens))
+        for attention in module("torch.attention").ATTENTIONS:
             model = gpt.GPT(config, attention)
             model.loss(torch.from_numpy(tokens), torch.from_numpy(targets)).backward()
         # the context may be any number of tokens while it fills
@@ -135,7 +136,8 @@ def run_text() -> None:
         ids = np.random.default_rng(0).integers(0, config.vocab_size, B * context + T + 1)
         shards.random_batch(ids, B, context, np.random.default_rng(0))
         list(shards.windows(ids, context, B))
-        module("torch.batches").OnDevice(ids, B, context, 0, torch.device("cpu"))(0, 0)
+        for way in (module("torch.batches").OnDevice, module("torch.batches").Epochs):
+            way(ids, B, context, 0, torch.device("cpu"))(0, 0)
         evaluate.token_losses(gpt.GPT(config), ids[: B * context + 1], B)
         break
 

@@ -150,12 +150,12 @@ def build_optimizers(model: nn.Module, recipe: TrainConfig) -> list[torch.optim.
 
 
 def set_learning_rates(optimizers: list[torch.optim.Optimizer], recipe: TrainConfig, step: int) -> None:
-    """Give every group the learning rate of that update."""
+    """Give every group the learning rate of that update, times its own "lr_scale" where it has one."""
     for optimizer in optimizers:
         of_muon = isinstance(optimizer, Muon)
         rate = recipe.muon_learning_rate_at(step) if of_muon else recipe.learning_rate_at(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_scale", 1.0)
 
 
 def _embeddings(model: nn.Module) -> set[nn.Parameter]:

@@ -52,10 +52,10 @@ def test_plain_equals_sdpa(shape) -> None:
         torch.testing.assert_close(plain_attention(q, k, v), sdpa_attention(q, k, v), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("rows", [1, 4, 13, 128])
-def test_blockwise_equals_plain_whatever_the_block(rows) -> None:
+@pytest.mark.parametrize("block_size", [1, 4, 13, 128])
+def test_blockwise_equals_plain_whatever_the_block(block_size) -> None:
     q, k, v = (x.double().requires_grad_() for x in random_heads(2, 3, 13, 8))
-    outputs = [plain_attention(q, k, v), blockwise_attention(q, k, v, rows=rows)]
+    outputs = [plain_attention(q, k, v), blockwise_attention(q, k, v, block_size=block_size)]
     torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-12)
     d_out = torch.randn_like(v)
     gradients = [torch.autograd.grad(out, (q, k, v), d_out) for out in outputs]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from microgpt_ref.shards import random_batch
-from microgpt_ref.torch.batches import Drawn, OnDevice, Prefetched, build_batches
+from microgpt_ref.torch.batches import Drawn, Epochs, OnDevice, Prefetched, build_batches
 
 IDS = np.random.default_rng(0).integers(0, 500, 1000)
 CPU = torch.device("cpu")
@@ -44,6 +44,34 @@ def test_a_memory_mapped_text_is_read_as_well(tmp_path) -> None:
     mapped = np.load(tmp_path / "ids.npy", mmap_mode="r")
     for way in (Drawn, OnDevice, Prefetched):
         assert_batches(way(mapped, 4, 16, 7, CPU), [(0, 0), (1, 0)])
+
+
+@pytest.mark.parametrize("batch_size", [4, 7, 61, 200])
+def test_epochs_show_each_window_once_before_any_twice(batch_size: int) -> None:
+    ids = np.arange(1000)  # a token says where it stands
+    batches = Epochs(ids, batch_size, 16, 7, CPU)
+    windows = 999 // 16 - 1
+    steps = -(-3 * windows // batch_size)
+    drawn = [batches(step, 0) for step in range(steps)]
+    for inputs, targets in drawn:
+        assert inputs.shape == targets.shape == (batch_size, 16)
+        assert torch.equal(targets, inputs + 1)
+    starts = torch.cat([inputs[:, 0] for inputs, _ in drawn])[: 3 * windows].reshape(3, windows)
+    offsets = starts.min(1).values
+    for epoch, offset in zip(starts, offsets, strict=True):
+        assert torch.equal(epoch.sort().values, offset + 16 * torch.arange(windows))
+        assert not torch.equal(epoch, epoch.sort().values)
+    assert len(set(offsets.tolist())) > 1
+    again = Epochs(ids, batch_size, 16, 7, CPU)(steps - 1, 0)
+    assert torch.equal(again[0], drawn[-1][0])  # from any step, as a resumed run asks for it
+    assert not torch.equal(Epochs(ids, batch_size, 16, 8, CPU)(0, 0)[0], drawn[0][0])
+
+
+def test_epochs_say_what_they_cannot_do() -> None:
+    with pytest.raises(ValueError, match="the text has 30 tokens, too few for epochs of context=16"):
+        Epochs(np.arange(30), 2, 16, 0, CPU)(0, 0)
+    with pytest.raises(ValueError, match="use accumulate=1"):
+        Epochs(IDS, 2, 16, 0, CPU)(0, 1)
 
 
 def test_on_the_cpu_nothing_is_prefetched() -> None:
