@@ -52,11 +52,11 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.name = job.contestant
         command = [sys.executable, "-m", "benchmarks._workers", job.to_json()]
-        threads = {"OMP_NUM_THREADS": str(job.threads)}
+        settings = {"OMP_NUM_THREADS": str(job.threads), "TRANSFORMERS_VERBOSITY": "error"}
         self.process = subprocess.Popen(
             command,
             cwd=Path(__file__).parents[1],
-            env=os.environ | threads,
+            env=os.environ | settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -66,6 +66,12 @@ def test_most_of_a_step_of_one_kind_is_of_that_kind(kind):
     assert best_share(STEPS[kind], kind) > 0.6
 
 
+def test_the_kinds_together_are_one_step_not_all_repeats():
+    profiles = [profile_step(STEPS["other"], repeats=2) for _ in range(3)]
+    assert min(profile.watched_seconds for profile in profiles) == pytest.approx(0.02, rel=0.5)
+    assert min(profile.seconds for profile in profiles) == pytest.approx(0.02, rel=0.5)
+
+
 def test_what_an_optimizer_multiplies_and_what_data_copies_is_theirs():
     class Squares(torch.optim.SGD):
         def step(self, closure=None):  # type: ignore[override]
