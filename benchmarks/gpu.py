@@ -11,13 +11,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import tyro
@@ -77,11 +75,16 @@ def kept(settings: Settings, gpu: str) -> dict[str, Any]:
 
 
 def speedrun(settings: Settings) -> dict[str, Any]:
-    """Seconds of training to the mark, by `benchmarks.speedrun.on_device` where that exists."""
-    if importlib.util.find_spec("benchmarks.speedrun") is None:
-        return {}
-    run = getattr(importlib.import_module("benchmarks.speedrun"), "on_device", None)
-    return {} if run is None else dict(run(device_of(settings), MARK, settings.toy))
+    """The recipe of `benchmarks.speedrun` with the GPU's attention: its loss and its seconds of training."""
+    from benchmarks._speedrun import toy
+    from microgpt_ref.torch import speedrun as entry
+
+    recipe = entry.TWO_MINUTES.replace(attention="sdpa", device=device_of(settings))
+    if settings.toy:
+        recipe = toy(recipe)
+    data, tokenizer = text(settings)
+    result, _ = entry.run(recipe, data, tokenizer)
+    return {**asdict(result), "mark": MARK}
 
 
 def gpt2(settings: Settings) -> dict[str, Any]:
@@ -140,16 +143,11 @@ def tejas(settings: Settings) -> dict[str, Any]:
 
     Two things differ: our weights start as GPT-2's do, and the losses are of whole texts, not of 200 batches.
     """
-    from microgpt_ref import datasets
     from microgpt_ref.evaluate import evaluate
-    from microgpt_ref.tokenizers import CharacterTokenizer
     from microgpt_ref.torch.recipe import TrainConfig
     from microgpt_ref.torch.train import Trainer
 
-    data = datasets.load("stories" if settings.toy else "tinyshakespeare")
-    if settings.toy:
-        data = datasets.Dataset("toy", data.train[:5000], data.train[5000:6000])
-    tokenizer = CharacterTokenizer(data.characters)
+    data, tokenizer = text(settings)
     config = preset("tejas-10m").replace(vocab_size=tokenizer.vocab_size)
     if settings.toy:
         config = config.replace(context=16, d_model=48, n_layer=1)
@@ -181,6 +179,16 @@ def tejas(settings: Settings) -> dict[str, Any]:
 
 
 PARTS: dict[Part, Callable[[Settings], dict[str, Any]]] = {"speedrun": speedrun, "gpt2": gpt2, "tejas": tejas}
+
+
+def text(settings: Settings) -> tuple[Any, Any]:
+    """Tiny Shakespeare, or for a toy a few stories, and the tokenizer of its characters."""
+    from benchmarks._speedrun import toy_text
+    from microgpt_ref import datasets
+    from microgpt_ref.tokenizers import CharacterTokenizer
+
+    data = toy_text() if settings.toy else datasets.load("tinyshakespeare")
+    return data, CharacterTokenizer(data.characters)
 
 
 def device_of(settings: Settings) -> str:
