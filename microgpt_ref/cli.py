@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
@@ -158,18 +157,9 @@ def train(command: Train, arguments: Sequence[str]) -> int:
         f"validation loss {best['loss']:.4f} nats a token, {best['bits_per_character']:.4f} bits a character"
     )
     print(f"best {trainer.best:.4f}, kept in {out / 'best.safetensors'}; {trainer.seconds:.0f} s of training")
-    print_health(f"{Path(command.data).stem}-{name}", trainer.history, trainer.device.type)
+    print(trainer.health())
     print(f"Try it: microgpt sample --checkpoint {out}")
     return 0
-
-
-def print_health(run: str, history: list[dict[str, Any]], device: str) -> None:
-    """One line: whether the run stayed within what is usual for it."""
-    try:
-        health = importlib.import_module("microgpt_ref.health")
-    except ModuleNotFoundError:
-        return
-    print(health.report(run, history, device))
 
 
 def build_tokenizer(command: Train, dataset: Any) -> Tokenizer:

@@ -6,6 +6,7 @@ The loop is the same for a CPU, a GPU, a TPU, or several of them: the mesh says 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -18,7 +19,7 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 from tqdm import tqdm
 
-from microgpt_ref import checkpoint
+from microgpt_ref import checkpoint, health
 from microgpt_ref._runs import StopSignal, rewind_log
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
@@ -97,6 +98,13 @@ class Trainer:
         self.seconds = 0.0
         self.best: float | None = None
         self.history: list[dict[str, Any]] = []
+        self.watch = health.watch_over(
+            config,
+            dataclasses.asdict(recipe),
+            dataset.name,
+            device=self.mesh.devices.flat[0].device_kind,
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        )
 
     def batch(self, step: int) -> tuple[Int[Array, "*micro B T"], Int[Array, "*micro B T"]]:
         """Inputs and targets of one step on the devices; (A, B, T) if gradients are accumulated."""
@@ -180,7 +188,8 @@ class Trainer:
         recipe = self.recipe
         tokens = (self.step - first) * recipe.batch_size * recipe.accumulate * self.config.context
         numbers = {name: float(metrics[name]) for name in ("gradient_norm", "learning_rate")}
-        self.log(loss=mean, **numbers, tokens_per_second=tokens / seconds)
+        initial = {"initial_loss": float(losses[0])} if first == 0 else {}
+        self.log(loss=mean, **numbers, tokens_per_second=tokens / seconds, **initial)
 
     def evaluate_and_keep_best(self) -> Evaluation:
         """Evaluate, log the result, and write `best.safetensors` if no earlier result was as low."""
@@ -201,6 +210,12 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
             with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+        if warning := self.watch.warning(self.history):
+            tqdm.write(warning)
+
+    def health(self) -> str:
+        """One line: whether the run so far is as it should be; see `microgpt_ref.health`."""
+        return self.watch.report(self.history)
 
     def save_last(self) -> None:
         """Write `last.safetensors`, from which `resume` goes on."""

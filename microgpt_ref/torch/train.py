@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from microgpt_ref import checkpoint, roofline
+from microgpt_ref import checkpoint, health, roofline
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
 from microgpt_ref.evaluate import Evaluation, evaluate_split
@@ -96,6 +96,15 @@ class Trainer:
         self.seconds = 0.0
         self.best: float | None = None
         self.history: list[dict[str, Any]] = []
+        on_gpu = self.device.type == "cuda"
+        self.watch = health.watch_over(
+            model_config,
+            dataclasses.asdict(config),
+            dataset.name,
+            model_class=type(self.model).__name__,
+            device=torch.cuda.get_device_name(self.device) if on_gpu else self.device.type,
+            cores=torch.get_num_threads(),
+        )
 
     def build_gpt(self, model_config: GPTConfig) -> GPT:
         """The course's GPT. On a CPU the compiler makes more of attention in blocks than of the fused one."""
@@ -187,10 +196,11 @@ class Trainer:
             FloatingPointError: if that mean is not a finite number.
         """
         config, first, start = self.config, self.step, time.perf_counter()
-        total = torch.zeros((), device=self.device)
+        total, initial = torch.zeros((), device=self.device), None
         while self.step < stop and not (signal and signal.received):
             loss, gradient_norm = self.train_step()
             total += loss
+            initial = loss if self.step == 1 else initial
             if bar is not None:
                 bar.update()
         done = self.step - first
@@ -215,6 +225,7 @@ class Trainer:
             gradient_norm=norm if math.isfinite(norm) else None,  # the scaler left an overflow out
             learning_rate=self.learning_rate_at(self.step - 1),
             **speed,
+            **({} if initial is None else {"initial_loss": initial.item()}),
         )
         return mean
 
@@ -238,6 +249,12 @@ class Trainer:
             with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         self.logger.write(self.step, flat(values))
+        if warning := self.watch.warning(self.history):
+            tqdm.write(warning)
+
+    def health(self) -> str:
+        """One line: whether the run so far is as it should be; see `microgpt_ref.health`."""
+        return self.watch.report(self.history)
 
     def save_last(self) -> None:
         """Write `last.safetensors`, from which `resume` goes on."""
