@@ -52,7 +52,7 @@ def load(folder: Path = RESULTS, words: Path = WORDS) -> list[Result]:
     for name in [*chosen, *(name for name in files if name not in chosen)]:
         if name in files:
             found.append(_result(files[name], chosen.get(name)))
-        elif "missing" in chosen[name]:
+        elif "missing" in (chosen[name] or {}):
             found.append(_missing(name, chosen[name]))
     return found
 
