@@ -190,7 +190,7 @@ def _download(file: RemoteFile, path: Path) -> None:
     """Fetch `file` to `path`, whole and checked, or raise DownloadError and leave nothing."""
     import pooch
 
-    with _explained(file, path):
+    with explained(file, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # pooch learns the total later, but takes a bar without one for no bar at all
         bar = tqdm(total=1, unit="B", unit_scale=True, desc=file.filename, leave=False)
@@ -207,7 +207,7 @@ def _download(file: RemoteFile, path: Path) -> None:
 
 
 @contextmanager
-def _explained(file: RemoteFile, path: Path) -> Iterator[None]:
+def explained(file: RemoteFile, path: Path) -> Iterator[None]:
     """Turn what a network or a disk can do into one DownloadError that says what to do."""
     import requests
 

@@ -15,6 +15,7 @@ MUST_NAME_IT = (
     "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE-TEXT",
+    "microgpt_ref/measured.py",
     "pyproject.toml",
     "book/how_to_use.md",
     *(f"chapters/{path.name}" for path in chapters()),
