@@ -78,8 +78,8 @@ def _load_optimizers(optimizers: list[torch.optim.Optimizer], arrays: dict[str, 
     for place, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
         for key, array in arrays.items():
-            of, index, name = key.split(".")
-            if int(of) == place:
+            *of, index, name = key.split(".")
+            if int(*of or "0") == place:  # runs from when there was but one optimiser do not number it
                 state.setdefault(int(index), {})[name] = torch.from_numpy(array)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})

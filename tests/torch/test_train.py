@@ -292,6 +292,22 @@ def test_stopped_and_resumed_is_the_run_left_alone(
         assert_same(weights(second), weights(whole))
 
 
+def test_a_run_saved_when_there_was_one_optimiser_goes_on(tmp_path: Path) -> None:
+    whole = trainer()
+    whole.run()
+    first = trainer(tmp_path)
+    for _ in range(5):
+        first.train_step()
+    first.save_last()
+    saved = checkpoint.load(tmp_path / "last.safetensors")
+    before = {key.removeprefix("0."): array for key, array in saved.optimizer.items()}
+    checkpoint.save(tmp_path / "last.safetensors", dataclasses.replace(saved, optimizer=before))
+    second = trainer(tmp_path)
+    assert second.resume()
+    second.run()
+    assert_same(weights(second), weights(whole))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_and_the_log_goes_on_without_repeating(tmp_path: Path, number: int) -> None:
     run = trainer(tmp_path, save_every=100)
