@@ -1,12 +1,12 @@
-"""Figures of chapter 10: the roofline, where a step's time goes, loss against the clock, a ladder."""
+"""Figures of chapter 10: the roofline, a step's time, number formats, memory, Muon, and the speedrun."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from microgpt_ref.plots.style import COLORS, GREY, HATCHES, LINESTYLES, MARKERS, figure
 from microgpt_ref.plots.training import plain_log_axis
@@ -99,54 +99,149 @@ def time_by_kind(profiles: Mapping[str, Mapping[str, float]]) -> Figure:
 
 def loss_against_clock(
     runs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    points: Mapping[str, Point] | None = None,
     marks: Mapping[str, float] | None = None,
-    log_time: bool = False,
 ) -> Figure:
-    """Validation loss of several runs against the wall clock.
+    """Losses of several runs against the wall clock, which is logarithmic: minutes and hours side by side.
 
     Args:
-        runs: name → (seconds of training, validation losses), one after the other.
+        runs: name → (seconds of training, losses), one after the other.
+        points: name → (seconds, loss), for a run of which only the end is known.
         marks: name → loss to beat, drawn as a grey line.
-        log_time: whether the clock is logarithmic, so that minutes and hours can stand side by side.
     """
-    fig, ax = figure(4.4)
-    for (name, (seconds, losses)), color, style, marker in zip(
-        runs.items(), COLORS, LINESTYLES, MARKERS, strict=False
-    ):
-        minutes = np.asarray(seconds) / 60
-        ax.plot(minutes, losses, color=color, linestyle=style, marker=marker, markersize=5, label=name)
+    fig, ax = figure(4.8)
+    for (name, (seconds, losses)), color, style in zip(runs.items(), COLORS, LINESTYLES, strict=False):
+        ax.plot(np.asarray(seconds) / 60, losses, color=color, linestyle=style, label=name)
+    looks = [*zip(COLORS, MARKERS, strict=True)][len(runs) :]
+    for (name, (seconds_there, loss)), (color, marker) in zip((points or {}).items(), looks, strict=False):
+        ax.plot(seconds_there / 60, loss, marker, color=color, markersize=9, label=name)
     # named in the legend: beside the line, a name would meet one of the curves
     for (name, loss), style in zip((marks or {}).items(), LINESTYLES[::-1], strict=False):
         ax.axhline(loss, color=GREY, linewidth=1.8, linestyle=style, label=name)
-    ax.set(xlabel="minutes of training", ylabel="validation loss (nats)")
-    if log_time:
-        ax.set_xscale("log")
-        plain_log_axis(ax.xaxis, decades(*ax.get_xlim()))
-    fig.legend(loc="outside upper left", ncols=2, columnspacing=1, handlelength=2, handletextpad=0.5)
+    ax.set(xscale="log", xlabel="minutes of training", ylabel="loss (nats)")
+    plain_log_axis(ax.xaxis, decades(*ax.get_xlim()))
+    fig.legend(loc="outside upper left", ncols=1, handlelength=2, handletextpad=0.5)
     return fig
 
 
 def ladder(rungs: Sequence[Mapping[str, Any]]) -> Figure:
-    """One change a bar, in the order in which they were made: the seconds to the mark, and the steps.
+    """One change a row, in the order in which they were made: the loss it ends with, and what a step costs.
 
     Args:
-        rungs: {"change", "seconds", "steps"}; the first is where it all began. A change that cost time is
-            hatched; a run that never got there has None for its seconds.
+        rungs: {"name", "validation", "seconds_a_step"}; each trained for as many updates as the others. A
+            row is hatched where its value is worse than in the row before.
     """
-    fig, ax = figure(0.94 * len(rungs) + 0.9)
-    longest = max(rung["seconds"] or 0 for rung in rungs)
-    before = None
+    fig, axes = figure(0.62 * len(rungs) + 0.9, columns=2, sharey=True, width_ratios=(3, 2))
+    losses = [rung["validation"] for rung in rungs]
+    times = [1000 * rung["seconds_a_step"] for rung in rungs]
+    low, high = min(losses), max(losses)
+    # from a little below the lowest, or the differences could not be seen; the axis says so
+    start = low - 0.25 * (high - low or 1)
+    panels = ((losses, start, "{:.2f}", "validation loss (nats)"), (times, 0.0, "{:,.0f}", "a step (ms)"))
+    for ax, (values, left, form, label) in zip(axes, panels, strict=True):
+        longest = max(values) - left
+        for row, value in enumerate(values):
+            worse = row > 0 and value > values[row - 1]
+            color, hatch = (COLORS[1], HATCHES[1]) if worse else (COLORS[0], HATCHES[0])
+            bar(ax, row, value - left, color, hatch, left=left)
+            ax.text(value + 0.03 * longest, row, form.format(value), va="center")
+        bare_rows(ax, len(rungs))
+        ax.set(xlabel=label, xlim=(left, left + 1.32 * longest))
+        ax.locator_params(axis="x", nbins=3)
     for row, rung in enumerate(rungs):
-        seconds = rung["seconds"]
-        better = before is None or (seconds is not None and seconds < before)
-        color, hatch = (COLORS[0], HATCHES[0]) if better else (COLORS[1], HATCHES[1])
-        bar(ax, row, longest if seconds is None else seconds, color, hatch)
-        told = "not reached" if seconds is None else f"{seconds:,.0f} s, {rung['steps']:,} steps"
-        ax.text(longest, row - 0.28, told, ha="right", va="bottom")
-        ax.text(0, row - 0.28, textwrap.fill(rung["change"], 30), va="bottom", linespacing=1.0)
-        before = seconds if seconds is not None else before
-    bare_rows(ax, len(rungs))
-    ax.set(xlabel="seconds of training to the mark", xlim=(0, 1.01 * longest))
+        axes[0].text(start, row - 0.25, rung["name"], va="bottom")
+    return fig
+
+
+def rate_by_rows(
+    rows: Sequence[int], predicted: Sequence[float], measured: Sequence[float], peak: float
+) -> Figure:
+    """FLOP/s of one product against the number of rows it is given at once.
+
+    Args:
+        predicted, measured: FLOP/s for each number of rows.
+        peak: FLOP/s of large square matrices, drawn as a grey line.
+    """
+    fig, ax = figure(3.6)
+    for name, rates, color, style, marker in (
+        ("predicted", predicted, COLORS[1], "--", MARKERS[1]),
+        ("measured", measured, COLORS[0], "-", MARKERS[0]),
+    ):
+        rates = [rate / 1e9 for rate in rates]
+        ax.plot(rows, rates, color=color, linestyle=style, marker=marker, markersize=5, label=name)
+    ax.axhline(peak / 1e9, color=GREY, linestyle=":", label="peak")
+    ax.set(xscale="log", yscale="log", xlabel="rows (tokens in a step)", ylabel="GFLOP/s")
+    plain_log_axis(ax.xaxis, rows)
+    plain_log_axis(ax.yaxis, decades(*ax.get_ylim()))
+    fig.legend(loc="outside upper left", ncols=3, columnspacing=1, handlelength=2)
+    return fig
+
+
+def number_formats(gradients: Float[np.ndarray, " n"], formats: Mapping[str, tuple[float, float]]) -> Figure:
+    """How large the entries of a gradient are, and what each number format can hold.
+
+    Args:
+        gradients: entries, of which the zeros are left out.
+        formats: name → (smallest, largest) number above 0.
+    """
+    fig, (top, bottom) = figure(4.4, 2, sharex=True, height_ratios=(3, 2))
+    sizes = np.log2(np.abs(gradients[gradients != 0]).astype(np.float64))
+    counts, edges = np.histogram(sizes, np.arange(np.floor(sizes.min()), np.ceil(sizes.max()) + 1))
+    top.bar(edges[:-1], 100 * counts / counts.sum(), 1.0, align="edge", color=(COLORS[0], 0.5))
+    top.set(ylabel="% of entries")
+    for row, ((name, (smallest, largest)), color, hatch) in enumerate(
+        zip(formats.items(), COLORS, HATCHES, strict=False)
+    ):
+        left, right = np.log2(smallest), np.log2(largest)
+        bar(bottom, row, right - left, color, hatch, left=max(left, VISIBLE[0]))
+        bottom.text(VISIBLE[0] + 1, row - 0.28, name, va="bottom")
+        top.axvline(left, color=color, linestyle=LINESTYLES[row], linewidth=1.5)
+    bare_rows(bottom, len(formats))
+    bottom.set(xlim=VISIBLE, xlabel="size, as a power of two")
+    return fig
+
+
+VISIBLE = (-60, 20)
+"""Powers of two that `number_formats` draws."""
+
+
+def memory_by_length(
+    lengths: Sequence[int], measured: Mapping[str, Sequence[float]], predicted: Sequence[float]
+) -> Figure:
+    """Memory of attention against the length of the text.
+
+    Args:
+        measured: implementation → bytes at its peak, for each length.
+        predicted: bytes of the T × T weights alone.
+    """
+    fig, ax = figure(4.0)
+    for (name, sizes), color, style, marker in zip(
+        measured.items(), COLORS, LINESTYLES, MARKERS, strict=False
+    ):
+        ax.plot(lengths, np.asarray(sizes) / 2**20, color=color, linestyle=style, marker=marker, label=name)
+    ax.plot(lengths, np.asarray(predicted) / 2**20, color=GREY, linestyle=":", label="T × T weights")
+    ax.set(xscale="log", yscale="log", xlabel="T", ylabel="MiB")
+    plain_log_axis(ax.xaxis, lengths)
+    plain_log_axis(ax.yaxis, decades(*ax.get_ylim()))
+    fig.legend(loc="outside upper left", ncols=2, columnspacing=1, handlelength=2)
+    return fig
+
+
+def singular_values(rounds: Mapping[str, Sequence[float]]) -> Figure:
+    """The singular values of a matrix, largest first, after some rounds of an iteration.
+
+    Args:
+        rounds: name, such as "2 rounds" → singular values.
+    """
+    fig, ax = figure(3.8)
+    for (name, values), color, style, marker in zip(
+        rounds.items(), COLORS, LINESTYLES, MARKERS, strict=False
+    ):
+        ordered = sorted(values, reverse=True)
+        ax.plot(ordered, color=color, linestyle=style, marker=marker, markersize=4, label=name)
+    ax.axhline(1, color=GREY, linestyle=":", linewidth=1.5)
+    ax.set(xlabel="singular value number", ylabel="size")
+    fig.legend(loc="outside upper left", ncols=2, columnspacing=1, handlelength=2)
     return fig
 
 

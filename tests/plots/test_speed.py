@@ -21,22 +21,36 @@ def parts(name: str = "tejas-10m", fused: bool = True) -> dict[str, tuple[float,
 
 
 KINDS = {"matmul": 2.1, "attention": 0.9, "elementwise": 1.5, "optimizer": 0.1, "data": 0.01, "other": 0.3}
+NAMES = (
+    "GPT-2's parts, AdamW, float32",
+    "compiled",
+    "constant rate, then a straight line",
+    "the tables decay",
+)
 RUNGS = [
-    {"change": "a recipe", "seconds": 900.0, "steps": 5000},
-    {"change": "rotary positions and normed queries and keys", "seconds": 274.0, "steps": 900},
-    {"change": "dropout", "seconds": 310.0, "steps": 950},
-    {"change": "a rate too high", "seconds": None, "steps": None},
-    {"change": "without it", "seconds": 300.0, "steps": 900},
+    {"name": name, "validation": loss, "seconds_a_step": seconds}
+    for name, loss, seconds in zip(NAMES, (1.86, 1.70, 1.72, 1.46), (0.35, 0.17, 0.16, 0.16), strict=True)
 ]
 RUNS = {"ours": ([30, 60, 120], [3.0, 2.0, 1.46]), "theirs": ([3000, 6000, 12000], [3.0, 2.0, 1.48])}
+POINTS = {"theirs, published": (50_000.0, 1.4815), "theirs, on another machine": (180.0, 1.4697)}
+LENGTHS = [128, 256, 512]
+MEMORY = {name: [k * 1e6, k * 4e6, k * 16e6] for k, name in ((3, "plain"), (2, "blockwise"), (1, "sdpa"))}
+GRADIENTS = 2.0 ** -np.random.default_rng(0).normal(20, 4, 1000).astype(np.float32)
+FORMATS = {"fp32": (2.0**-149, 3e38), "bf16": (2.0**-133, 3e38), "fp16": (2.0**-24, 65504.0)}
+ROUNDS = {"before": np.geomspace(0.6, 0.001, 32).tolist(), "5 rounds": np.linspace(1.2, 0.7, 32).tolist()}
 FIGURES = {
     **{f"roofline of {name}": lambda name=name: speed.roofline(ROOFS, parts(name)) for name in PRESETS},
     "roofline, plain": lambda: speed.roofline(ROOFS, parts(fused=False)),
     "one roof": lambda: speed.roofline({"fp32": ROOFS["fp32"]}, {"all": (1.0, 1e9)}),
     "time_by_kind": lambda: speed.time_by_kind({"fp32": KINDS, "bf16, compiled": KINDS}),
-    "loss_against_clock": lambda: speed.loss_against_clock(RUNS, {"a mark": 1.4815}, log_time=True),
+    "loss_against_clock": lambda: speed.loss_against_clock(RUNS, POINTS, {"a mark": 1.4815}),
     "one run": lambda: speed.loss_against_clock({"ours": RUNS["ours"]}),
     "ladder": lambda: speed.ladder(RUNGS),
+    "long ladder": lambda: speed.ladder([*RUNGS, *RUNGS, *RUNGS]),
+    "rate_by_rows": lambda: speed.rate_by_rows(LENGTHS, [1e9, 3e10, 5e10], [2e9, 2e10, 4e10], 5e10),
+    "number_formats": lambda: speed.number_formats(GRADIENTS, FORMATS),
+    "memory_by_length": lambda: speed.memory_by_length(LENGTHS, MEMORY, [1e6, 4e6, 16e6]),
+    "singular_values": lambda: speed.singular_values(ROUNDS),
 }
 
 
@@ -73,9 +87,10 @@ def test_no_words_overlap_and_none_leave_the_figure(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_axis_has_a_label(name):
-    (ax,) = FIGURES[name]().axes
-    assert ax.get_xlabel()
-    assert ax.get_ylabel() or not len(ax.get_yticks())
+    for ax in FIGURES[name]().axes:
+        below = ax.get_subplotspec().is_last_row()
+        assert ax.get_xlabel() or not below
+        assert ax.get_ylabel() or not len(ax.get_yticks())
 
 
 def test_a_roof_is_what_is_attainable_and_every_part_has_its_point():
@@ -111,16 +126,47 @@ def test_a_bar_is_as_long_as_its_kinds_together():
 
 
 def test_the_clock_counts_minutes():
-    (ax,) = speed.loss_against_clock(RUNS, {"a mark": 1.4815}).axes
+    (ax,) = speed.loss_against_clock(RUNS, POINTS, {"a mark": 1.4815}).axes
     assert list(ax.lines[0].get_xdata()) == [0.5, 1, 2]
-    assert set(ax.lines[2].get_ydata()) == {1.4815}
+    assert [line.get_xdata()[0] for line in ax.lines[2:4]] == [50_000 / 60, 3]
+    assert set(ax.lines[4].get_ydata()) == {1.4815}
+    looks = [(line.get_color(), line.get_marker()) for line in ax.lines[:4]]
+    assert len(set(looks)) == 4
 
 
-def test_a_change_that_cost_time_or_never_arrived_looks_different():
-    (ax,) = speed.ladder(RUNGS).axes
-    hatched = [bool(patch.get_hatch()) for patch in ax.patches]
-    assert hatched == [False, False, True, True, False]
-    assert [patch.get_width() for patch in ax.patches] == [900, 274, 310, 900, 300]
-    words = [text.get_text() for text in ax.texts]
-    assert "274 s, 900 steps" in words
-    assert "not reached" in words
+def test_a_rung_that_is_worse_than_the_one_before_is_hatched():
+    losses, times = speed.ladder(RUNGS).axes
+    assert [bool(patch.get_hatch()) for patch in losses.patches] == [False, False, True, False]
+    assert not any(patch.get_hatch() for patch in times.patches)
+    ends = [patch.get_x() + patch.get_width() for patch in losses.patches]
+    assert ends == pytest.approx([rung["validation"] for rung in RUNGS])
+    assert [patch.get_width() for patch in times.patches] == pytest.approx([350, 170, 160, 160])
+    assert set(NAMES) < {text.get_text() for text in losses.texts}
+
+
+def test_a_format_is_drawn_from_its_smallest_number_to_its_largest():
+    top, bottom = speed.number_formats(GRADIENTS, FORMATS).axes
+    borders = [line.get_xdata()[0] for line in top.lines]
+    assert borders == [-149, -133, -24]
+    fp16 = bottom.patches[2]
+    assert (fp16.get_x(), fp16.get_x() + fp16.get_width()) == pytest.approx((-24, 16), abs=0.01)
+    assert sum(patch.get_height() for patch in top.patches) == pytest.approx(100)
+
+
+def test_zeros_have_no_size():
+    with_zeros = np.concatenate([GRADIENTS, np.zeros(500, np.float32)])
+    heights = [[p.get_height() for p in speed.number_formats(g, FORMATS).axes[0].patches]
+               for g in (GRADIENTS, with_zeros)]  # fmt: skip
+    assert heights[0] == heights[1]
+
+
+def test_singular_values_are_drawn_from_the_largest():
+    (ax,) = speed.singular_values({"before": [0.1, 0.9, 0.5]}).axes
+    assert list(ax.lines[0].get_ydata()) == [0.9, 0.5, 0.1]
+
+
+def test_memory_and_rates_have_their_units():
+    (ax,) = speed.memory_by_length(LENGTHS, {"plain": [2**20, 2**21, 2**22]}, [2**20] * 3).axes
+    assert list(ax.lines[0].get_ydata()) == [1, 2, 4]
+    (ax,) = speed.rate_by_rows([1, 10], [1e9, 2e9], [3e9, 4e9], 5e9).axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[1, 2], [3, 4], [5, 5]]
