@@ -141,8 +141,10 @@ def test_ctrl_c_saves_and_train_goes_on(tmp_path: Path, whole: Trainer) -> None:
         run.run()
     assert checkpoint.load(tmp_path / "last.safetensors").step == 8
     again = train(MODEL, RECIPE, DATASET, TOKENIZER, tmp_path, evaluate_every=6, log_every=2)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert steps == sorted(steps)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines == again.history
+    assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
+    assert {2, 12} <= {line["step"] for line in lines}
     assert_same(dict(again.state.parameters), dict(whole.state.parameters))
 
 
