@@ -10,6 +10,7 @@ stays there as long as the run is the same. Nothing else should run meanwhile.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import statistics
@@ -64,6 +65,29 @@ def chapter_8(seed: int) -> Trainer:
     return Trainer(model, recipe, datasets.load("stories", characters=100_000), tokenizer)
 
 
+def chapter_9(seed: int) -> JaxTrainer:
+    """The training loop of chapter 9."""
+    from microgpt_ref.jax.train import Recipe, Trainer
+
+    tokenizer = CharacterTokenizer(stories.ALPHABET)
+    model = preset("tiny").replace(vocab_size=tokenizer.vocab_size)
+    recipe = Recipe(steps=150, batch_size=16, warmup_steps=20)
+    return Trainer(model, recipe, datasets.load("stories", characters=100_000), tokenizer, seed=seed)
+
+
+def chapter_9_kandarpa(seed: int) -> JaxTrainer:
+    """`kandarpa-17m`'s recipe at small size, in chapter 9."""
+    from microgpt_ref.jax.train import KANDARPA_17M, Trainer
+
+    tokenizer = CharacterTokenizer(stories.ALPHABET)
+    model = preset("kandarpa-17m").replace(
+        vocab_size=tokenizer.vocab_size, context=32, d_model=64, n_head=4, n_layer=2, embedding_scale=8.0
+    )
+    small = {"steps": 60, "warmup_steps": 10, "batch_size": 16, "learning_rate": 5e-3}
+    recipe = dataclasses.replace(KANDARPA_17M, **small)  # type: ignore[arg-type]
+    return Trainer(model, recipe, datasets.load("stories", characters=100_000), tokenizer, seed=seed)
+
+
 def speedrun(seed: int) -> Trainer:
     """The speedrun of chapter 10."""
     from microgpt_ref.torch import speedrun
@@ -77,14 +101,14 @@ RUNS: dict[str, Callable[[int], Trainer | JaxTrainer]] = {
     "train-stories": train_stories,
     "train-tinyshakespeare": train_tinyshakespeare,
     "chapter-8": chapter_8,
+    "chapter-9": chapter_9,
+    "chapter-9-kandarpa": chapter_9_kandarpa,
     "speedrun": speedrun,
 }
 
 
 def key_of(trainer: Any) -> dict[str, Any]:
     """What the trainer's run is known by."""
-    import dataclasses
-
     in_torch = hasattr(trainer, "model")
     config = trainer.model.config if in_torch else trainer.config
     recipe = dataclasses.asdict(trainer.config if in_torch else trainer.recipe)
@@ -92,11 +116,12 @@ def key_of(trainer: Any) -> dict[str, Any]:
     return health.key(config.to_dict(), recipe, trainer.dataset.name, name)
 
 
-def observe(name: str, steps: int = STEPS) -> tuple[dict[str, Any], str]:
+def observe(name: str, most: int = STEPS) -> tuple[dict[str, Any], str]:
     """What three seeds of a run do in their first updates, and the class of device they ran on."""
     histories = []
     for seed in SEEDS:
-        trainer = RUNS[name](seed)
+        trainer: Any = RUNS[name](seed)
+        steps = min(most, (trainer.config if hasattr(trainer, "model") else trainer.recipe).steps)
         for step in range(1, steps + 1):
             trainer.train_until(step)
         histories.append(trainer.history)
@@ -120,9 +145,9 @@ def main(arguments: list[str]) -> None:
     """Observe the chosen runs, and write them beside what is known of the others."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", nargs="*", default=list(RUNS), choices=RUNS)
-    known = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {"machines": {}, "runs": {}}
     for name in parser.parse_args(arguments).runs:
         observed, device = observe(name)
+        known = json.loads(PATH.read_text(encoding="utf-8"))
         before = known["runs"].get(name, {})
         if before.get("key") == observed["key"]:
             observed["tokens_per_second"] = before["tokens_per_second"] | observed["tokens_per_second"]

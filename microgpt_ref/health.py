@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ class Band(NamedTuple):
 
     def has(self, value: float) -> bool:
         """Whether the value lies inside."""
-        return self.low <= value <= self.high
+        return bool(self.low <= value <= self.high)
 
 
 @functools.cache
@@ -187,7 +187,7 @@ def _out_of_band(log: Log, name: str | None, run: dict[str, Any]) -> Finding | N
             cause = "a bad batch, or a loss that is summed where it should be averaged"
             return Finding(step, _what("gradient norm", norm, step, band, usual), cause)
     curves = np.cumsum([[0.0, *curve] for curve in run["loss"]], axis=1)  # sums up to each step
-    for step, first, level in zip(log.steps, log.firsts, log.levels, strict=True):
+    for step, first, level in _places(log):
         if step > run["steps"] or step - first < WINDOW:
             continue
         band = Band.around(((curves[:, step] - curves[:, first]) / (step - first)).tolist())
@@ -196,6 +196,11 @@ def _out_of_band(log: Log, name: str | None, run: dict[str, Any]) -> Finding | N
             fast = "the targets leak into the inputs, or another text"
             return Finding(step, _what("loss", level, step, band, usual), slow if level > band.high else fast)
     return None
+
+
+def _places(log: Log) -> Iterator[tuple[int, int, float]]:
+    """Each line's step, and the mean loss since an earlier step."""
+    return zip(log.steps.tolist(), log.firsts.tolist(), log.levels.tolist(), strict=True)
 
 
 def _too_slow(log: Log, run: dict[str, Any], device_class: str | None) -> Finding | None:
