@@ -97,6 +97,8 @@ def run_torch() -> None:
     gpt, sample, speedrun = module("torch.gpt"), module("torch.sample"), module("torch.speedrun")
     for config, tokens, targets in each_config():
         speedrun.SpeedrunGPT(config, ngrams={2: 500, 3: 100})(torch.from_numpy(tokens))
+        heads = torch.ones(3, *tokens.shape[:1], config.n_head, tokens.shape[1], config.head_width)
+        module("torch.attention").blockwise_attention(*heads, block_size=3)
         for attention in module("torch.attention").ATTENTIONS:
             model = gpt.GPT(config, attention)
             model.loss(torch.from_numpy(tokens), torch.from_numpy(targets)).backward()

@@ -18,6 +18,7 @@ NOT_SHAPED = {
 ANY_IS_NO_ARRAY = {
     "dtype: Any": "a number format, whose type NumPy and JAX name differently",
     "values: Any": "numbers for one line of the log",
+    "changes: Any": "fields of a recipe, by name",
 }
 
 

@@ -58,7 +58,7 @@ def roofline(roofs: Mapping[str, Roofline], points: Mapping[str, Point]) -> Figu
 
 def spread(places: Sequence[float], apart: float) -> list[float]:
     """`places`, which rise, moved as little as it takes to be `apart` from each other."""
-    groups: list[tuple[float, int]] = []  # (middle, how many)
+    groups: list[tuple[float, int]] = []  # where its middle is, and how many it has
     for place in places:
         middle, count = float(place), 1
         # a group that touches the one before joins it, about the mean of all their places

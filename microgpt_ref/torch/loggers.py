@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 
@@ -88,7 +89,7 @@ LOGGERS: dict[str, type[Nowhere] | type[TensorBoard] | type[WeightsAndBiases]] =
 }
 
 
-def require(package: str) -> Any:
+def require(package: str) -> ModuleType:
     """The package of that name.
 
     Raises:

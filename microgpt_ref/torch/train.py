@@ -31,6 +31,7 @@ from microgpt_ref.torch import resuming
 from microgpt_ref.torch.batches import build_batches
 from microgpt_ref.torch.gpt import GPT
 from microgpt_ref.torch.loggers import LOGGERS, flat
+from microgpt_ref.torch.memory import keep_freed_memory
 from microgpt_ref.torch.optim import build_optimizers, set_learning_rates
 from microgpt_ref.torch.precision import Together, choose_device, choose_precision
 from microgpt_ref.torch.recipe import TrainConfig
@@ -75,6 +76,8 @@ class Trainer:
                 f"{model_config.context}; give a longer text or a context below {len(self.train_ids)}"
             )
         self.device = choose_device(config.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.format = choose_precision(config.precision, self.device)
         torch.manual_seed(config.seed)
         self.model = (build_model or self.build_gpt)(model_config).to(self.device)
