@@ -1,13 +1,15 @@
 """What each part of the speedrun bought: a ladder of recipes, one change a rung.
 
-    python -m benchmarks.speedrun_ladder           about half an hour
+    python -m benchmarks.speedrun_ladder           a quarter of an hour
     python -m benchmarks.speedrun_ladder --quick   a toy, to see whether it runs; writes nothing
 
-The lowest rung is a GPT-2 of the speedrun's size, trained in float32 as it comes. Each rung trains for the
-speedrun's number of updates on batches of the same size, one seed, in a process of its own. A rung that
-changes what is learned, and ends within 0.15 of the mark, also trains for half the updates: a straight line
-through both losses over the logarithm of the updates says how many reach 1.4815. Where that lies beyond what
-was run it is an extrapolation, and the file says so; from further away nothing is claimed. The file is
+The lowest rung is a GPT-2 of the speedrun's size, trained in float32 as it comes. Each rung that changes what
+is learned trains for half the speedrun's updates, with its schedule shortened, one seed, in a process of its
+own. Rungs that only make a step cheaper are timed over a few updates; their loss is that of the next rung
+that was trained, from which rounding alone parts them. The time of a step is that of the fastest ten updates.
+
+What a better loss is worth in updates is estimated: the speedrun's recipe, trained for half its updates (the
+last rung) and for all (speedrun.json, the same seed), gives the loss that a doubling buys. The file is
 written after every rung; a second call goes on from there.
 """
 
@@ -17,6 +19,7 @@ import argparse
 import json
 import math
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 from benchmarks._common import RESULTS, machine, versions, write_result
@@ -25,20 +28,21 @@ from microgpt_ref.config import GPTConfig
 from microgpt_ref.torch.speedrun import TWO_MINUTES, Recipe
 
 NAME = "speedrun_ladder"
-IN_SIGHT = 0.15  # nats
+IN_SIGHT = 6.0  # doublings; beyond them nothing is claimed
+UPDATES, TIMED, BLOCK = TWO_MINUTES.training.steps // 2, 30, 10
 SIZE = {name: getattr(TWO_MINUTES.model, name) for name in ("context", "d_model", "n_layer", "n_head")}
 GPT2 = TWO_MINUTES.replace(
     optimizer="adamw", schedule="cosine", learning_rate=3e-3, beta2=0.99, clip=1.0, precision="fp32",
     compile=False, attention="sdpa", ngrams={}, zero_init=False, epochs=False,
 )  # fmt: skip
 
-# name, what changes, whether it changes what is learned in a step (and not only the step's time)
+# name, what changes, whether it is trained; the others change a step's time, and what it learns by rounding
 MODERN = {name: getattr(TWO_MINUTES.model, name) for name in GPTConfig().to_dict()}
 CHANGES: list[tuple[str, dict[str, Any], bool]] = [
-    ("GPT-2's parts, AdamW, float32", GPTConfig(**SIZE).to_dict(), True),
+    ("GPT-2's parts, AdamW, float32", GPTConfig(**SIZE).to_dict(), False),
     ("bf16 products", {"precision": "auto"}, False),
     ("compiled", {"compile": True}, False),
-    ("attention in blocks", {"attention": "blockwise"}, False),
+    ("attention in blocks", {"attention": "blockwise"}, True),
     ("RoPE, RMSNorm, QK-norm, ReLU²", MODERN, True),
     ("Muon for the matrices", {"optimizer": "muon", "clip": 0.0, "beta2": 0.95, "learning_rate": 4e-3}, True),
     ("constant rate, then a straight line", {"schedule": "wsd"}, True),
@@ -50,11 +54,11 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
 
 
 def rungs() -> list[tuple[str, Recipe, bool]]:
-    """Name, recipe, and whether it learns differently from the rung below; the last is the speedrun."""
+    """Name, recipe, and whether it is trained; the last is the speedrun."""
     recipe, ladder = GPT2, []
-    for name, changes, learns in CHANGES:
+    for name, changes, trained in CHANGES:
         recipe = recipe.replace(**changes)
-        ladder.append((name, recipe, learns))
+        ladder.append((name, recipe, trained))
     return ladder
 
 
@@ -64,58 +68,74 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--quick", action="store_true", help="toy size, nothing written")
     quick = parser.parse_args(arguments).quick
     rows = [] if quick else unfinished()
-    for name, recipe, learns in rungs()[len(rows) :]:
-        run = train_apart(recipe, 0, quick)
-        half = shorter(recipe, quick) if learns and run["validation"] < TEJAS + IN_SIGHT else None
-        rows.append(row(name, run, half, rows[-1] if rows and not learns else None))
-        steps = rows[-1]["steps_to_mark"]
+    for name, recipe, trained in rungs()[len(rows) :]:
+        steps = UPDATES if trained else TIMED
+        run = train_apart(recipe.replace(steps=steps, log_every=BLOCK), 0, quick)
+        rows.append(row(name, run, trained))
         print(
-            f"{name}: {run['validation']:.4f} after {run['steps']} updates, {run['seconds']:.1f} s; to "
-            f"{TEJAS}: {steps or 'never'} updates",
+            f"{name}: {run['validation']:.4f} after {run['steps']} updates, {run['seconds']:.1f} s",
             flush=True,
         )
         if not quick:
-            write_result(NAME, result(rows), PACKAGES)
+            write_result(NAME, result(complete(rows, doubling(rows[-1]))), PACKAGES)
     return rows
 
 
-def shorter(recipe: Recipe, quick: bool) -> dict[str, Any]:
-    """The same recipe with half the updates, its schedule shortened with it."""
-    return train_apart(recipe.replace(steps=recipe.training.steps // 2), 0, quick)
-
-
-def row(
-    name: str, run: dict[str, Any], half: dict[str, Any] | None, below: dict[str, Any] | None
-) -> dict[str, Any]:
-    """One rung: its loss, its time, its updates to the mark; if only faster, those of the one below."""
-    seconds = run["seconds"] / run["steps"]
-    steps = below["steps_to_mark"] if below else None
-    if half is not None:
-        steps = steps_to(TEJAS, (half["steps"], half["validation"]), (run["steps"], run["validation"]))
+def row(name: str, run: dict[str, Any], trained: bool) -> dict[str, Any]:
+    """One rung; without training it has no loss of its own."""
+    times = [0.0, *(seconds for _, seconds, _ in run["curve"])]
+    steps = [0, *(step for step, _, _ in run["curve"])]
+    blocks = [
+        (later - sooner) / (step - before)
+        for (before, step), (sooner, later) in zip(pairwise(steps), pairwise(times), strict=True)
+    ]
     return {
         "name": name,
-        "steps": run["steps"],
-        "validation": run["validation"],
-        "train": run["train"],
-        "seconds": run["seconds"],
-        "seconds_a_step": seconds,
+        "trained": trained,
+        "steps": UPDATES,
+        "validation": run["validation"] if trained else None,
+        "train": run["train"] if trained else None,
+        "seconds_a_step": min(blocks),
         "compile_seconds": run["compile_seconds"],
-        "half": half and {key: half[key] for key in ("steps", "validation", "seconds")},
-        "steps_to_mark": steps,
-        "seconds_to_mark": steps and steps * seconds,
-        "extrapolated": steps is not None and steps > run["steps"],
         "parameters": run["parameters"],
     }
 
 
-def steps_to(mark: float, first: tuple[int, float], second: tuple[int, float]) -> int | None:
-    """Where the line through two (steps, loss) reaches `mark`, over ln steps; None where it does not fall."""
-    (steps, loss), (more, less) = first, second
-    if not less < loss:
+def doubling(last: dict[str, Any]) -> float | None:
+    """Nats that twice the updates buy the speedrun's recipe; None where the whole run is not there yet."""
+    path = RESULTS / "speedrun.json"
+    if last["name"] != CHANGES[-1][0] or not path.exists():
         return None
-    slope = (loss - less) / math.log(more / steps)
-    exponent = (less - mark) / slope
-    return round(more * math.exp(exponent)) if exponent < 10 else None
+    whole = json.loads(path.read_text(encoding="utf-8"))["runs"][0]
+    gained = last["validation"] - whole["validation"]
+    return gained / math.log2(whole["steps"] / last["steps"]) if gained > 0 else None
+
+
+def complete(rows: list[dict[str, Any]], gain: float | None) -> list[dict[str, Any]]:
+    """The rows with the losses of those that were only timed, and the way that is left to the mark.
+
+    Args:
+        gain: nats a doubling of the updates buys; None leaves the estimates out.
+    """
+    whole: list[dict[str, Any]] = []
+    for i, each in enumerate(rows):
+        source = next((later for later in rows[i:] if later["trained"]), each)
+        loss, seconds = source["validation"], each["seconds_a_step"]
+        steps = None
+        if gain and loss is not None and (loss - TEJAS) / gain < IN_SIGHT:
+            steps = round(each["steps"] * 2 ** ((loss - TEJAS) / gain))
+        whole.append(
+            {
+                **each,
+                "validation": loss,
+                "train": source["train"],
+                "seconds": each["steps"] * seconds,
+                "steps_to_mark": steps,
+                "seconds_to_mark": steps and steps * seconds,
+                "extrapolated": steps is not None and steps > each["steps"],
+            }
+        )
+    return whole
 
 
 def unfinished() -> list[dict[str, Any]]:
@@ -135,18 +155,20 @@ def result(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "title": "The speedrun's ladder: one change a rung",
         "command": "python -m benchmarks.speedrun_ladder",
-        "about": f"Each rung adds one change to the one above it in this table and trains for the speedrun's "
-        f"number of updates; one seed. Validation: {VALIDATION}. The time is that of training alone.",
+        "about": f"Each rung adds one change to the one above it in this table; {UPDATES} updates, half the "
+        f"speedrun's; one seed. In brackets, the milliseconds of a step at its fastest. Validation: "
+        f"{VALIDATION}. The first three were only timed, and have the loss of the fourth.",
         "recipe": asdict(TWO_MINUTES),
         "rungs": rows,
         "measured": [
             {
-                "what": f"{'' if i == 0 else '+ '}{each['name']} ({each['seconds']:.0f} s)",
+                "what": f"{'' if i == 0 else '+ '}{each['name']} ({1000 * each['seconds_a_step']:.0f} ms)",
                 "value": each["validation"],
                 "unit": "nats a character",
                 "digits": 4,
             }
             for i, each in enumerate(rows)
+            if each["validation"] is not None
         ],
     }
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from benchmarks import _common, speedrun, speedrun_best, speedrun_ladder
-from benchmarks.speedrun_ladder import TEJAS, row, rungs, steps_to
+from benchmarks.speedrun_ladder import TEJAS, UPDATES, complete, row, rungs
 from microgpt_ref.torch.speedrun import FIFTEEN_MINUTES, TWO_MINUTES
 
 
@@ -28,7 +28,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, int]]:
             "compile_seconds": 5.0,
             "tokens_per_second": 1.0,
             "parameters": 7,
-            "curve": [],
+            "curve": [[steps, steps * 0.1, 1.5]],
         }
 
     for module in (speedrun, speedrun_ladder, speedrun_best):
@@ -69,38 +69,47 @@ def test_the_ladder_ends_at_the_speedrun_and_changes_one_thing_a_rung() -> None:
     assert not first.ngrams
 
 
-def test_steps_to_the_mark_on_a_known_line() -> None:
-    def loss(steps: float) -> float:
-        return 2.5 - 0.15 * math.log(steps)
-
-    expected = math.exp((2.5 - TEJAS) / 0.15)
-    assert steps_to(TEJAS, (225, loss(225)), (450, loss(450))) == pytest.approx(expected, abs=1)
-    assert steps_to(1.5, (225, 1.4), (450, 1.45)) is None  # longer is worse: no line leads there
-
-
-def test_a_rung_of_speed_needs_the_updates_of_the_one_below() -> None:
-    run = {"validation": 1.7, "train": 1.6, "seconds": 45.0, "steps": 450, "compile_seconds": 9.0}
-    run |= {"parameters": 5}
-    half = {"steps": 225, "validation": 1.8, "seconds": 22.0}
-    below = row("slow", {**run, "seconds": 90.0}, half, None)
-    above = row("fast", run, None, below)
-    assert above["steps_to_mark"] == below["steps_to_mark"]
-    assert above["seconds_to_mark"] == pytest.approx(below["seconds_to_mark"] / 2)
-    assert above["extrapolated"]
+def rung(name: str, loss: float | None, milliseconds: float) -> dict[str, object]:
+    curve = [
+        [10, milliseconds / 50, 2.0],
+        [20, milliseconds / 100 * 2 + 9, 2.0],
+        [30, milliseconds / 100 * 3 + 9, 2.0],
+    ]
+    run = {"validation": loss, "train": 1.3, "compile_seconds": 5.0, "parameters": 7, "curve": curve}
+    return row(name, run, trained=loss is not None)
 
 
-def test_the_ladder_is_written_rung_by_rung_and_goes_on(fake_training, folder, monkeypatch) -> None:
+def test_a_step_takes_what_its_fastest_updates_took() -> None:
+    assert rung("any", 1.7, 80)["seconds_a_step"] == pytest.approx(0.08)
+
+
+def test_a_rung_of_speed_has_the_loss_of_the_next_that_was_trained() -> None:
+    first, second, third = complete(
+        [rung("slow", None, 90), rung("fast", 1.6, 45), rung("good", 1.5, 45)], 0.05
+    )
+    assert first["validation"] == second["validation"] == 1.6
+    assert first["steps_to_mark"] == second["steps_to_mark"] == round(UPDATES * 2 ** ((1.6 - TEJAS) / 0.05))
+    assert first["seconds_to_mark"] == pytest.approx(2 * second["seconds_to_mark"])
+    assert third["steps_to_mark"] < second["steps_to_mark"]
+    assert complete([rung("far", 2.5, 90)], 0.05)[0]["steps_to_mark"] is None
+    assert complete([rung("unknown", 1.5, 90)], None)[0]["steps_to_mark"] is None
+
+
+def test_the_ladder_is_written_rung_by_rung_and_goes_on(fake_training, folder) -> None:
+    speedrun.main([])
     rows = speedrun_ladder.main([])
-    whole = json.loads((folder / "speedrun_ladder.json").read_text())
-    assert whole["rungs"] == json.loads(json.dumps(rows))
+    file = folder / "speedrun_ladder.json"
+    whole = json.loads(file.read_text())
+    assert [each["name"] for each in whole["rungs"]] == [each["name"] for each in rows]
     assert len(rows) == len(rungs())
+    assert whole["rungs"][-1]["steps_to_mark"] == pytest.approx(math.exp((2.0 - TEJAS) / 0.1), rel=0.02)
     asked = len(fake_training)
     cut = {**whole, "rungs": whole["rungs"][:-2]}
-    (folder / "speedrun_ladder.json").write_text(json.dumps(cut))
+    file.write_text(json.dumps(cut))
     speedrun_ladder.main([])
-    assert len(fake_training) - asked == 4  # two rungs, each with its half
-    other = {**cut, "machine": {**cut["machine"], "cores": 99}}
-    (folder / "speedrun_ladder.json").write_text(json.dumps(other))
+    assert len(fake_training) - asked == 2
+    assert json.loads(file.read_text())["rungs"][:-2] == cut["rungs"]
+    file.write_text(json.dumps({**cut, "machine": {**cut["machine"], "cores": 99}}))
     assert speedrun_ladder.unfinished() == []
 
 
