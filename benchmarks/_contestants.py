@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmarks._workers import Job
+from microgpt_ref._memory import keep_freed_memory
 from microgpt_ref.config import GPTConfig
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def ours_in_jax(job: Job, precision: Precision) -> Step:
     from microgpt_ref.jax.optim import Recipe
     from microgpt_ref.jax.update import initial_state, train_step
 
+    keep_freed_memory()  # as its trainer does
     recipe = Recipe(batch_size=job.batch_size, learning_rate=3e-4, precision=precision)
     state = initial_state(initialise(job.config, 0), recipe)
     tokens, targets = (jnp.asarray(array, jnp.int32) for array in job.batch())

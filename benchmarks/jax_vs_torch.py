@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._common import alternate, ratio, usable_cores, write_result
+from microgpt_ref._memory import keep_freed_memory
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.presets import preset
 
@@ -76,6 +77,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 def measure(config: GPTConfig, batch: int, repeats: int) -> dict[str, Any]:
     """Seconds of one step of each, tokens a second, and how long JAX compiled."""
     tokens, targets = np.random.default_rng(0).integers(0, config.vocab_size, (2, batch, config.context))
+    keep_freed_memory()  # as both trainers do
     torch_step = build_torch(config, tokens, targets)
     jax_step = build_jax(config, tokens, targets)
     start = time.perf_counter()

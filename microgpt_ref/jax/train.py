@@ -20,6 +20,7 @@ from jaxtyping import Int
 from tqdm import tqdm
 
 from microgpt_ref import checkpoint, health
+from microgpt_ref._memory import keep_freed_memory
 from microgpt_ref._runs import StopSignal, rewind_log
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
@@ -91,6 +92,8 @@ class Trainer:
                 f"{config.context}; give a longer text or a context below {len(self.train_ids)}"
             )
         self.mesh = make_mesh() if mesh is None else mesh
+        if self.mesh.devices.flat[0].platform == "cpu":
+            keep_freed_memory()
         start = initialise(config, seed) if parameters is None else parameters
         self.state: TrainState = on_every_device(initial_state(start, recipe, seed), self.mesh)
         self.batch(0)  # refuses a batch that the devices do not divide

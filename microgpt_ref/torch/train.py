@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from microgpt_ref import checkpoint, health, roofline
+from microgpt_ref._memory import keep_freed_memory
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
 from microgpt_ref.evaluate import Evaluation, evaluate_split
@@ -31,7 +32,6 @@ from microgpt_ref.torch import resuming
 from microgpt_ref.torch.batches import build_batches
 from microgpt_ref.torch.gpt import GPT
 from microgpt_ref.torch.loggers import LOGGERS, flat
-from microgpt_ref.torch.memory import keep_freed_memory
 from microgpt_ref.torch.optim import build_optimizers, set_learning_rates
 from microgpt_ref.torch.precision import Together, choose_device, choose_precision
 from microgpt_ref.torch.recipe import TrainConfig

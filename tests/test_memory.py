@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from microgpt_ref.torch import memory
+from microgpt_ref import _memory as memory
 
 FAULTS = """
 import resource, sys
 import torch
-from microgpt_ref.torch.memory import keep_freed_memory
+from microgpt_ref._memory import keep_freed_memory
 
 kept = keep_freed_memory() if sys.argv[1] == "keep" else None
 for _ in range(3):
