@@ -112,8 +112,8 @@ def key_of(trainer: Any) -> dict[str, Any]:
     in_torch = hasattr(trainer, "model")
     config = trainer.model.config if in_torch else trainer.config
     recipe = dataclasses.asdict(trainer.config if in_torch else trainer.recipe)
-    name = type(trainer.model).__name__ if in_torch else "GPT"
-    return health.key(config.to_dict(), recipe, trainer.dataset.name, name)
+    count = sum(p.numel() for p in trainer.model.parameters()) if in_torch else None
+    return health.key(config, recipe, trainer.dataset.name, count)
 
 
 def observe(name: str, most: int = STEPS) -> tuple[dict[str, Any], str]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microgpt_ref._symptoms import WINDOW, Finding, Log, first_symptom
-from microgpt_ref.config import GPTConfig
+from microgpt_ref.config import GPTConfig, count_parameters
 
 History = Sequence[Mapping[str, Any]]
 
@@ -108,15 +108,16 @@ class Watch:
 
 
 def find_run(
-    model: Mapping[str, Any], recipe: Mapping[str, Any], dataset: str, model_class: str = "GPT"
+    config: GPTConfig, recipe: Mapping[str, Any], dataset: str, parameters: int | None = None
 ) -> str | None:
     """The course's run of this model, recipe and text, by name; None for any other.
 
     Args:
-        model: `GPTConfig.to_dict()`.
         recipe: the recipe's fields; those in `FREE` do not matter.
+        dataset: its name.
+        parameters: how many the model has. None: as many as a GPT of that configuration.
     """
-    mine = key(model, recipe, dataset, model_class)
+    mine = key(config, recipe, dataset, parameters)
     return next((name for name, run in bands()["runs"].items() if run["key"] == mine), None)
 
 
@@ -124,27 +125,28 @@ def watch_over(
     config: GPTConfig,
     recipe: Mapping[str, Any],
     dataset: str,
+    parameters: int | None = None,
     *,
-    model_class: str = "GPT",
     device: str = "cpu",
     cores: int = 1,
 ) -> Watch:
     """The watch of one run: its own bands if it is a run of the course, else the general ones.
 
     Args:
-        recipe: the recipe's fields; dataset: its name; model_class: name of the model's class.
+        recipe, dataset, parameters: see `find_run`.
         device, cores: see `name_device`.
     """
-    run = find_run(config.to_dict(), recipe, dataset, model_class)
+    run = find_run(config, recipe, dataset, parameters)
     return Watch(config.vocab_size, run, name_device(device, cores))
 
 
 def key(
-    model: Mapping[str, Any], recipe: Mapping[str, Any], dataset: str, model_class: str
+    config: GPTConfig, recipe: Mapping[str, Any], dataset: str, parameters: int | None = None
 ) -> dict[str, Any]:
     """What makes two runs the same run, as JSON gives it back."""
     chosen = {name: value for name, value in recipe.items() if name not in FREE}
-    whole = {"model_class": model_class, "model": dict(model), "recipe": chosen, "dataset": dataset}
+    count = count_parameters(config) if parameters is None else parameters
+    whole = {"parameters": count, "model": config.to_dict(), "recipe": chosen, "dataset": dataset}
     return dict(json.loads(json.dumps(whole)))
 
 

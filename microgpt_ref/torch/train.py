@@ -104,7 +104,7 @@ class Trainer:
             model_config,
             dataclasses.asdict(config),
             dataset.name,
-            model_class=type(self.model).__name__,
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             device=torch.cuda.get_device_name(self.device) if on_gpu else self.device.type,
             cores=torch.get_num_threads(),
         )
