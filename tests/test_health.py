@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -200,6 +201,14 @@ def test_overfitting_is_told_from_learning() -> None:
     line = health.report([*history, *checks], 55)
     assert "validation loss 2.9 at step 100 has risen from 2.3 at step 80; usual cause: overfitting" in line
     assert health.report([*history, *checks[:2]], 55).startswith("healthy")
+
+
+def test_a_noisy_log_without_norms_shows_a_tiny_batch() -> None:
+    noise = np.random.default_rng(0).normal(size=60)
+    calm, wild = ([3 - 0.01 * i + size * n for i, n in enumerate(noise)] for size in (0.2, 1.2))
+    assert health.report(lines(calm, every=1), 55).startswith("healthy")
+    line = health.report(lines(wild, every=1), 55)
+    assert "a step up to step 60, more than 0.6; usual cause: a batch of too few tokens" in line
 
 
 def test_warm_up_and_trained_weights_are_no_disease() -> None:
