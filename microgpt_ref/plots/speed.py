@@ -137,11 +137,12 @@ def ladder(rungs: Sequence[Mapping[str, Any]]) -> Figure:
     low, high = min(losses), max(losses)
     # from a little below the lowest, or the differences could not be seen; the axis says so
     start = low - 0.25 * (high - low or 1)
-    panels = ((losses, start, "{:.2f}", "validation loss (nats)"), (times, 0.0, "{:,.0f}", "a step (ms)"))
+    panels = ((losses, start, "{:.2f}", "validation loss (nats)"), (times, 0.0, "{:.0f}", "a step (ms)"))
     for ax, (values, left, form, label) in zip(axes, panels, strict=True):
         longest = max(values) - left
         for row, value in enumerate(values):
-            worse = row > 0 and value > values[row - 1]
+            # what the printed digits cannot tell apart is no change
+            worse = row > 0 and float(form.format(value)) > float(form.format(values[row - 1]))
             color, hatch = (COLORS[1], HATCHES[1]) if worse else (COLORS[0], HATCHES[0])
             bar(ax, row, value - left, color, hatch, left=left)
             ax.text(value + 0.03 * longest, row, form.format(value), va="center")

@@ -144,6 +144,14 @@ def test_a_rung_that_is_worse_than_the_one_before_is_hatched():
     assert set(NAMES) < {text.get_text() for text in losses.texts}
 
 
+def test_a_difference_that_is_not_printed_is_no_change():
+    rungs = [{"name": "a", "validation": 1.5, "seconds_a_step": 0.15},
+             {"name": "b", "validation": 1.5001, "seconds_a_step": 0.1500001},
+             {"name": "c", "validation": 1.52, "seconds_a_step": 0.16}]  # fmt: skip
+    for ax in speed.ladder(rungs).axes:
+        assert [bool(patch.get_hatch()) for patch in ax.patches] == [False, False, True]
+
+
 def test_a_format_is_drawn_from_its_smallest_number_to_its_largest():
     top, bottom = speed.number_formats(GRADIENTS, FORMATS).axes
     borders = [line.get_xdata()[0] for line in top.lines]
