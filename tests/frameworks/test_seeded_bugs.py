@@ -199,7 +199,7 @@ DATA = [
     Bug("unshifted labels", shards.random_batch, "rows[:, 1:]", "rows[:, :-1]", random_batches),
     Bug("unshifted labels in training", shards.random_batch, "rows[:, 1:]", "rows[:, :-1]", trainer_batches),
     Bug("the trainer's labels are its inputs", train.Trainer.batch,
-        "return inputs, targets", "return inputs, inputs", trainer_batches),
+        "self.batches(step, micro_batch)", "self.batches(step, micro_batch)[:1] * 2", trainer_batches),
 ]  # fmt: skip
 
 
