@@ -57,6 +57,7 @@ class RemoteFile:
     sha256: str
 
 
+_HH_RLHF = "https://raw.githubusercontent.com/anthropics/hh-rlhf/master/harmless-base"
 _WIKITEXT2 = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2"
 
 FILES = {
@@ -74,6 +75,23 @@ FILES = {
         "wikitext2_valid.txt",
         f"{_WIKITEXT2}/valid.txt",
         "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+    ),
+    # conversations, which `chat.load_conversations` reads
+    "hh_rlhf_train": RemoteFile(
+        "hh_rlhf_harmless_base_train.jsonl.gz",
+        f"{_HH_RLHF}/train.jsonl.gz",
+        "bf3e1ecd3db61bf21d190f69351d26670c67aababa0fd282fa008c17a7202217",
+    ),
+    "hh_rlhf_test": RemoteFile(
+        "hh_rlhf_harmless_base_test.jsonl.gz",
+        f"{_HH_RLHF}/test.jsonl.gz",
+        "ebfaaed21162a4de120ae85366075b34425e2a6303fac59b99555002f7016f03",
+    ),
+    "alpaca": RemoteFile(
+        "alpaca_data.json",
+        "https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/"
+        "761dc5bfbdeeffa89b8bff5d038781a4055f796a/alpaca_data.json",
+        "2eddafc6b977608d778aaab8dfc7e50e547b3af9826dfb9e909d9fc362e4a419",
     ),
 }
 

@@ -381,7 +381,7 @@ def test_the_list_of_public_files():
     for file in datasets.FILES.values():
         assert file.url.startswith("https://")
         assert re.fullmatch("[0-9a-f]{64}", file.sha256)
-        assert re.fullmatch(r"\w+\.txt", file.filename)
+        assert re.fullmatch(r"\w+\.(txt|json|jsonl\.gz)", file.filename)
     for attribute in ("filename", "url", "sha256"):
         assert len({getattr(file, attribute) for file in datasets.FILES.values()}) == len(datasets.FILES)
 

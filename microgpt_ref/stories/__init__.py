@@ -31,6 +31,7 @@ from microgpt_ref.stories.questions import (
     preferences,
     questions,
     questions_about,
+    quizzes,
     wrong_answers,
 )
 from microgpt_ref.stories.reading import (
@@ -75,6 +76,7 @@ __all__ = [
     "preferences",
     "questions",
     "questions_about",
+    "quizzes",
     "spans",
     "split_of",
     "totals",

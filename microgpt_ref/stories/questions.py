@@ -98,9 +98,34 @@ def questions(
 
 
 def _one_question(story: str, dice: _Dice, words: Vocabulary) -> Question:
-    possible = questions_about(story, words)
+    return _pick(questions_about(story, words), dice)
+
+
+def _pick(possible: list[Question], dice: _Dice) -> Question:
+    """A kind first, so that a kind with many questions is not asked more often."""
     kind = dice.pick(sorted({each.kind for each in possible}))
     return dice.pick([each for each in possible if each.kind == kind])
+
+
+def quizzes(
+    count: int, seed: int = 0, split: str = "train", turns: int = 1, vocabulary: Vocabulary = TOWN
+) -> list[list[Question]]:
+    """Up to `turns` different questions about each of `count` stories: all of them if a story settles fewer.
+
+    The first is that of `questions`; a further one is drawn alike among those not asked yet.
+    Raises ValueError for less than one turn.
+    """
+    if turns < 1:
+        raise ValueError(f"turns={turns} asks nothing; use 1 or more")
+    first, further = _Dice(seed, split, 1), _Dice(seed, split, 3)  # the first do not depend on `turns`
+    quizzes = []
+    for story in generate(count, seed, split, vocabulary):
+        quiz, rest = [_one_question(story, first, vocabulary)], questions_about(story, vocabulary)
+        while len(quiz) < turns and len(rest) > 1:
+            rest.remove(quiz[-1])
+            quiz.append(_pick(rest, further))
+        quizzes.append(quiz)
+    return quizzes
 
 
 def follows(prompt: str, text: str, vocabulary: Vocabulary = TOWN) -> bool:
