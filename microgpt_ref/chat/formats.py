@@ -71,9 +71,9 @@ def _message(message: Any) -> Message:
         raise Refused("a message without a role")
     content = message.get("content")
     if isinstance(content, list):
-        texts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        texts = [text for text in texts if isinstance(text, str)]
-        content = "\n".join(texts) if len(texts) == len(content) else None
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        texts = [part for part in parts if isinstance(part, str)]
+        content = "\n".join(texts) if len(texts) == len(parts) else None
     if message["role"] in ("system", "developer", "user", "assistant") and not isinstance(content, str):
         raise Refused("a message that is not text")
     return Message("system" if message["role"] == "developer" else message["role"], content or "")
