@@ -128,6 +128,21 @@ def run_jax() -> None:
         )
 
 
+def run_lora() -> None:
+    """Forward and backward with low-rank changes and new tokens; the number of each is no other size."""
+    import torch
+
+    for config, tokens, targets in each_config():
+        C, F, kv_width = config.d_model, config.ffn_width, config.kv_heads * config.head_width
+        shape_sizes.update(n={3}, rank={4}, V={config.vocab_size, config.vocab_size + 3})
+        shape_sizes.update(inputs={C, F}, outputs={C, F, C + 2 * kv_width})
+        lora, settings = module("torch.lora"), module("lora").LoRAConfig(rank=4)
+        model = lora.extend_vocabulary(module("torch.gpt").GPT(config), 3, "normal")
+        lora.add_lora(model, settings)
+        model.loss(torch.from_numpy(tokens), torch.from_numpy(targets)).backward()
+        module("torch.vocabulary").cut_vocabulary(lora.remove_lora(model), 3)
+
+
 def run_text() -> None:
     """Batches, windows and losses of a text of known length; the rest of the windows is shorter."""
     import torch
@@ -157,6 +172,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "numpy": run_numpy,
     "torch": run_torch,
     "jax": run_jax,
+    "lora": run_lora,
     "text": run_text,
     "cli": run_cli,
 }
