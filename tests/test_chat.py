@@ -328,14 +328,18 @@ def test_story_conversations_of_one_turn_are_the_questions():
         talks = chat.story_conversations(40, seed, split)
         questions = stories.questions(40, seed, split)
         assert talks == [
-            (Message("user", each.story + each.question), Message("assistant", each.answer))
+            (
+                Message("system", each.story.strip()),
+                Message("user", each.question),
+                Message("assistant", each.answer),
+            )
             for each in questions
         ]
         encoded, refused = chat.encode_all(talks, STORY_TOKENIZER, 512)
         assert not refused
         for each, (ids, answers) in zip(questions, encoded, strict=True):
             assert STORY_TOKENIZER.decode(ids[answers]) == each.answer + "<|endassistant|>"
-            assert STORY_TOKENIZER.decode(ids[1:]).startswith(each.story)
+            assert STORY_TOKENIZER.decode(ids[1:]).startswith(f"{each.story.strip()}\n\n{each.question}<")
 
 
 @pytest.mark.parametrize("turns", [2, 4, 50])
@@ -344,11 +348,12 @@ def test_more_turns_ask_more_about_the_same_story_and_nothing_twice(turns):
     assert talks == chat.story_conversations(40, 1, turns=turns)[:30]
     for first, talk, story in zip(single, talks, stories.generate(30, 1), strict=True):
         known = {each.question: each.answer for each in stories.questions_about(story)}
-        assert talk[:2] == first
-        assert len(talk) == 2 * min(turns, len(known))
-        asked = [message.text.removeprefix(story) for message in talk[::2]]
+        assert talk[:3] == first
+        assert len(talk) == 1 + 2 * min(turns, len(known))
+        assert talk[0].text == story.strip()
+        asked = [message.text for message in talk[1::2]]
         assert len(set(asked)) == len(asked)
-        assert [known[question] for question in asked] == [message.text for message in talk[1::2]]
+        assert [known[question] for question in asked] == [message.text for message in talk[2::2]]
         assert all(STORY_TOKENIZER.encode(text) for _, text in talk)
 
 

@@ -316,5 +316,7 @@ def test_a_file_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for path in (tmp_path / "talks.jsonl", "~/talks.jsonl"):
         train, validation, _ = chat.load_conversations(path)
         assert (len(train), len(validation)) == (9, 1)
+    (tmp_path / "few.jsonl").write_bytes(json_lines(*[MESSAGES] * 9))
+    assert [len(part) for part in chat.load_conversations(tmp_path / "few.jsonl")[:2]] == [9, 0]
     with pytest.raises(FileNotFoundError, match="'alpacas' is neither a file nor the name of conversations"):
         chat.load_conversations("alpacas")

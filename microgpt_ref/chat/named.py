@@ -27,17 +27,18 @@ def story_conversations(
 ) -> list[Conversation]:
     """`count` conversations, each about a story of the split, the same on every machine.
 
-    The user's first message is the story and a question, each on a line; the answer is a whole sentence.
-    With one turn they are those of `stories.questions`, with more those of `stories.quizzes`.
+    The system message is the story, which thereby stays where older questions are cut; the user asks, and
+    the answer is a whole sentence. With one turn the questions are those of `stories.questions`, with more
+    those of `stories.quizzes`.
     """
     return [
-        tuple(
-            message
-            for i, each in enumerate(quiz)
-            for message in (
-                Message("user", each.question if i else each.story + each.question),
-                Message("assistant", each.answer),
-            )
+        (
+            Message("system", quiz[0].story.strip()),
+            *(
+                message
+                for each in quiz
+                for message in (Message("user", each.question), Message("assistant", each.answer))
+            ),
         )
         for quiz in stories.quizzes(count, seed, split, turns)
     ]
@@ -54,7 +55,8 @@ def load_conversations(
     """The conversations of a name in NAMES, or of a file that `read_conversations` reads.
 
     hh-rlhf is "harmless-base" with its own split; some of it is offensive. Alpaca (CC BY-NC 4.0) and files
-    are split 90 % / 10 %, in order. A name wins over a file of the same name; write "./stories" for the file.
+    are split 90 % / 10 %, in order; fewer than ten conversations are all to train on. A name wins over a file
+    of the same name; write "./stories" for the file.
 
     Args:
         side: "chosen" or "rejected", for hh-rlhf.
@@ -81,5 +83,5 @@ def load_conversations(
             f"{name!r} is neither a file nor the name of conversations; the names are {', '.join(NAMES)}"
         )
     parsed = read_conversations(path, side=side)
-    border = int(0.9 * len(parsed.conversations))
+    border = len(parsed.conversations) - len(parsed.conversations) // 10
     return Dialogues(parsed.conversations[:border], parsed.conversations[border:], parsed.refused)

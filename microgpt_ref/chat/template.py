@@ -12,7 +12,8 @@ ROLES = ("system", "user", "assistant")
 BLANK = "\n\n"  # between a system message and the user's text, and between two messages made one
 
 # The same as `render`, for Hugging Face's `apply_chat_template`. Their tag `generation` marks the tokens on
-# which the loss is taken: the answer and the mark that ends it, as in `encode`.
+# which the loss is taken: the answer and the mark that ends it, as in `encode`. Some programs that read such
+# templates look for the tag in just this spelling, so it has no minus signs.
 CHAT_TEMPLATE = (
     "{%- set note = namespace(text='') -%}"
     "{%- for message in messages -%}"
@@ -23,7 +24,7 @@ CHAT_TEMPLATE = (
     "{%- set note.text = '' -%}"
     "{%- elif message['role'] == 'assistant' -%}"
     "{{- '<|assistant|>' -}}"
-    "{%- generation -%}{{- message['content'] + '<|endassistant|>' -}}{%- endgeneration -%}"
+    "{% generation %}{{- message['content'] + '<|endassistant|>' -}}{% endgeneration %}"
     "{%- else -%}"
     "{{- raise_exception('the role ' + message['role'] + ' is not system, user or assistant') -}}"
     "{%- endif -%}"
