@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from microgpt_ref.config import GPTConfig
+from microgpt_ref.sampling import Sampling
 
 
 def check_length(T: int, config: GPTConfig) -> None:
@@ -56,17 +58,38 @@ def check_parameters(parameters: dict[str, Any], shapes: dict[str, tuple[int, ..
         )
 
 
-def check_sampling(prompt: int, max_new_tokens: int, temperature: float, top_k: int | None) -> None:
-    """Refuse sampling settings that cannot be meant.
+def check_sampling(
+    prompt: int,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    **others: float | None,
+) -> Sampling:
+    """The settings, unless one of them cannot be meant.
 
     Raises:
-        ValueError: for an empty prompt, a negative temperature or count, or top_k below 1.
+        ValueError: for an empty prompt, a negative count, or a setting that `Sampling` refuses.
     """
     if prompt == 0:
         raise ValueError("tokens is empty; give at least one token to continue from, such as a newline")
-    if temperature < 0:
-        raise ValueError(f"temperature={temperature} is negative; use 0 for the likeliest token, or more")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k={top_k} keeps nothing; use 1 or more, or None for all tokens")
+    settings = Sampling(temperature, top_k, **others)  # type: ignore[arg-type]
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens} is negative; use 0 or more")
+    return settings
+
+
+def check_prompt_lengths(lengths: Sequence[int], rows: int, width: int, padding: str) -> None:
+    """Refuse lengths that do not describe the batch of prompts.
+
+    Raises:
+        ValueError: if there is not one length a row, one is not from 1 to `width`, or `padding` is unknown.
+    """
+    if padding not in ("right", "left"):
+        raise ValueError(f"padding={padding!r} is not known; use right or left")
+    if len(lengths) != rows:
+        raise ValueError(f"lengths has {len(lengths)} numbers for {rows} rows; give one a row")
+    for length in lengths:
+        if not 1 <= length <= width:
+            raise ValueError(
+                f"lengths holds {length}, but each prompt has at least one token and tokens is {width} wide"
+            )

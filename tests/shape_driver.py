@@ -104,7 +104,13 @@ def run_torch() -> None:
             model.loss(torch.from_numpy(tokens), torch.from_numpy(targets)).backward()
         # the context may be any number of tokens while it fills
         shape_sizes["T"].update(range(tokens.shape[1], config.context + 1))
-        sample.generate(model, torch.from_numpy(tokens), config.context, top_k=4)
+        # a cache reads one token at a time, and past the context it makes a longer table of angles
+        shape_sizes["T"].update({1, 2 * (config.context + 1)})
+        settings = {"top_k": 9, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.1}
+        prompts, lengths = torch.from_numpy(tokens), [len(tokens[0]) - i % 3 for i in range(len(tokens))]
+        sample.generate(model, prompts, config.context, **settings)
+        for cache in (False, True):
+            sample.generate(model, prompts, config.context, stop=[[1, 2]], lengths=lengths, cache=cache)
 
 
 def run_jax() -> None:

@@ -98,12 +98,12 @@ def rotary_angles(context: int, head_width: int, base: float) -> Float[Tensor, "
 
 def rotate(
     x: Heads,
-    cos: Float[Tensor, "T half"],
-    sin: Float[Tensor, "T half"],
+    cos: Float[Tensor, "*rows T half"],
+    sin: Float[Tensor, "*rows T half"],
 ) -> Heads:
     """Turn channel i together with channel i + D/2 by the angle of its position (the pairing Llama uses)."""
     first, second = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)  # (T, D/2) each
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)  # (..., T, D/2) each
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
 
 
