@@ -46,6 +46,16 @@ def apart(conversation: chat.Conversation) -> tuple[str, list[tuple[str, str]]]:
     return system, list(zip(texts[::2], texts[1::2], strict=False))
 
 
+@st.composite
+def cuts(draw: st.DrawFn, answered: bool = True) -> tuple[chat.Conversation, int]:
+    """A conversation and a number of tokens to cut it to, often just enough for some turns."""
+    conversation = draw(conversations(answered))
+    system, pairs = apart(conversation if answered else (*conversation, Message("assistant", "")))
+    lengths = [len(framed(pairs[i:], system)) - (not answered) for i in range(len(pairs))]
+    near = st.sampled_from(lengths).flatmap(lambda length: st.integers(length - 1, length + 1))
+    return conversation, max(2, draw(near | st.integers(2, max(lengths) + 2)))
+
+
 def names(ids: list[int]) -> list[str]:
     return [CHARACTERS.decode([token_id]) for token_id in ids]
 
@@ -136,8 +146,9 @@ def test_roles_out_of_order(roles, message):
 
 
 @settings(max_examples=400)
-@given(conversations(), st.integers(1, 90))
-def test_every_cut_against_brute_force(conversation, context):
+@given(cuts())
+def test_every_cut_against_brute_force(cut):
+    conversation, context = cut[0], cut[1] - 1
     system, pairs = apart(conversation)
     fitting = [rest for i in range(len(pairs)) if len(framed(rest := pairs[i:], system)) <= context + 1]
     if fitting:
@@ -209,8 +220,9 @@ def test_encode_says_what_is_wrong():
 
 
 @settings(max_examples=300)
-@given(conversations(answered=False), st.integers(1, 90), st.integers(0, 20))
-def test_a_prompt_is_cut_by_whole_turns_and_keeps_the_system_message(conversation, context, reserve):
+@given(cuts(answered=False), st.integers(0, 20))
+def test_a_prompt_is_cut_by_whole_turns_and_keeps_the_system_message(cut, reserve):
+    conversation, context = cut[0], cut[1] + reserve
     system, pairs = apart(conversation)
     newest = conversation[-1].text
     ends = [framed([*pairs[i:], (newest, "")], system)[:-1] for i in range(len(pairs) + 1)]
