@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from microgpt_ref.config import GPTConfig
@@ -22,16 +25,30 @@ class Filter:
     hugging_face: str
     strength: float
 
-    def expected(self, logits: np.ndarray) -> np.ndarray:
-        """What Hugging Face makes of the logits."""
+    def expected(self, logits: np.ndarray, stable: bool = True) -> np.ndarray:
+        """What Hugging Face makes of the logits.
+
+        Args:
+            stable: whether its sort leaves equal logits in their order. As it comes it does not: which of two
+                equal tokens is in the nucleus depends on the machine.
+        """
         from transformers.generation import logits_process
 
         processor = getattr(logits_process, self.hugging_face)(self.strength)
         before = torch.zeros(len(logits), 1, dtype=torch.int64)
-        return processor(before, torch.from_numpy(logits.copy())).numpy()
+        with stable_sort() if stable else nullcontext():
+            return processor(before, torch.from_numpy(logits.copy())).numpy()
 
     def __str__(self) -> str:
         return f"{self.name} {self.strength}"
+
+
+@contextmanager
+def stable_sort() -> Iterator[None]:
+    """`torch.sort` leaves equal numbers in their order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "sort", partial(torch.sort, stable=True, dim=-1))
+        yield
 
 
 FILTERS = [
