@@ -100,6 +100,34 @@ MODERN = GPTConfig(
     tied_head=False,
 )
 
+STORIES_GPT2 = GPTConfig(
+    # The stories' size with GPT-2's choices, for what reads only those.
+    vocab_size=65,
+    context=512,
+    d_model=128,
+    n_layer=4,
+    n_head=4,
+    activation="gelu_tanh",
+)
+
+STORIES_LLAMA = GPTConfig(
+    # The same size with the choices of Llama (Touvron et al. 2023). Three matrices in the FFN, so 8/3 C
+    # channels instead of 4 C make it as large as before; 344 is the next multiple of 8.
+    vocab_size=65,
+    context=512,
+    d_model=128,
+    n_layer=4,
+    n_head=4,
+    d_ff=344,
+    position="rotary",
+    norm="rmsnorm",
+    activation="swiglu",
+    qkv_bias=False,
+    attention_out_bias=False,
+    ffn_bias=False,
+    tied_head=False,
+)
+
 PUBLISHED: dict[str, GPTConfig] = {
     "tejas-10m": TEJAS_10M,
     "kandarpa-17m": KANDARPA_17M,
@@ -112,6 +140,8 @@ PRESETS: dict[str, GPTConfig] = {
     **PUBLISHED,
     "laptop": MODERN,
     "stories": MODERN.replace(context=512, n_head=4, attention_scale=16 / 32),
+    "stories-gpt2": STORIES_GPT2,
+    "stories-llama": STORIES_LLAMA,
     "tiny": MODERN.replace(context=64, d_model=64, n_layer=2, attention_scale=16 / 32),
 }
 

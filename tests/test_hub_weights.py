@@ -381,6 +381,8 @@ EXPRESSIBLE = {
     "minigpt-124m": "GPT2LMHeadModel",
     "laptop": "Qwen3ForCausalLM",
     "stories": "Qwen3ForCausalLM",
+    "stories-gpt2": "GPT2LMHeadModel",
+    "stories-llama": "LlamaForCausalLM",
     "tiny": "Qwen3ForCausalLM",
 }
 REFUSED = {

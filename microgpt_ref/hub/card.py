@@ -11,9 +11,10 @@ CARD = """---
 library_name: transformers
 pipeline_tag: text-generation
 ---
-# {architecture}, {parameters:,} parameters
+# A GPT with {parameters:,} parameters
 
-A small GPT, exported in {dtype}: a context of {context} tokens, a vocabulary of {vocab_size:,}.
+Exported in {dtype} for the class {architecture}: a context of {context} tokens,
+a vocabulary of {vocab_size:,}.{gate}
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -25,8 +26,13 @@ print(tokenizer.decode(model.generate(**ids, max_new_tokens=200, do_sample=False
 ```
 
 Trained for {step:,} steps{data}.{metrics} The prompt and the new tokens together must fit into the context.
-The tokenizer finds the names of special tokens in text; the course's own does so only when asked to.
+The tokenizer finds the names of special tokens in text unless it is asked to `split_special_tokens`.
 """
+
+GATE = (
+    " The class has a gate in its FFN and this model has none:\nits weights are written so that the gate "
+    "changes nothing, which is why the folder holds more numbers."
+)
 
 
 def model_card(checkpoint: Checkpoint, fields: dict[str, Any], dtype: str) -> str:
@@ -38,6 +44,7 @@ def model_card(checkpoint: Checkpoint, fields: dict[str, Any], dtype: str) -> st
         for name, value in checkpoint.metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+    ungated = fields["model_type"] != "gpt2" and checkpoint.config.activation != "swiglu"
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
     return CARD.format(
         architecture=fields["architectures"][0],
@@ -47,5 +54,6 @@ def model_card(checkpoint: Checkpoint, fields: dict[str, Any], dtype: str) -> st
         vocab_size=checkpoint.config.vocab_size,
         step=checkpoint.step,
         data=f" on {data}" if data else "",
+        gate=GATE if ungated else "",
         metrics=f" Measured: {metrics}." if metrics else "",
     )

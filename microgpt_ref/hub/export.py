@@ -14,7 +14,7 @@ from microgpt_ref.config import GPTConfig
 from microgpt_ref.hub import gpt2, llama
 from microgpt_ref.hub.card import model_card
 from microgpt_ref.hub.errors import ExportError
-from microgpt_ref.hub.files import DTYPES, Dtype, cast, write_folder
+from microgpt_ref.hub.files import DTYPES, cast, write_folder
 from microgpt_ref.hub.rewrite import Model
 from microgpt_ref.hub.tokens_out import generation_ids, tokenizer_files
 from microgpt_ref.parameters import parameter_shapes
@@ -25,7 +25,7 @@ FAMILIES: tuple[ModuleType, ...] = (gpt2, llama)
 def export(
     checkpoint: Checkpoint,
     folder: str | os.PathLike[str],
-    dtype: Dtype = "float32",
+    dtype: str = "float32",
     overwrite: bool = False,
 ) -> Path:
     """Write a folder for `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained`.
@@ -36,7 +36,7 @@ def export(
     Args:
         checkpoint: the model; without a tokenizer in it, none is written.
         folder: a new or empty folder, or an earlier export, which is replaced.
-        dtype: the number format of the weights; float16 and bfloat16 halve the files.
+        dtype: the number format of the weights, float32, or float16 or bfloat16, which halve the files.
         overwrite: write into a folder that holds other things; files with our names are replaced.
 
     Returns:

@@ -8,7 +8,7 @@ import pickle
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 
 from microgpt_ref.hub.errors import ExportError, HubError
 
-Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -115,7 +114,7 @@ def download(repository: str) -> Path:
         ) from error
 
 
-def cast(weights: dict[str, np.ndarray], dtype: Dtype) -> dict[str, torch.Tensor]:
+def cast(weights: dict[str, np.ndarray], dtype: str) -> dict[str, torch.Tensor]:
     """The arrays as contiguous tensors of that number format.
 
     Raises:
@@ -159,6 +158,7 @@ def write_folder(
             (part / name).write_text(text, encoding="utf-8")
         metadata = {"format": "pt", MARK: json.dumps(description, ensure_ascii=False)}
         save_file(weights, part / WEIGHTS, metadata=metadata)
+        shutil.copymode(part / "config.json", part / WEIGHTS)  # safetensors lets only the owner read it
         for path in part.iterdir():  # the bytes must be on the disk before the names point at them
             with path.open("rb+") as file:
                 os.fsync(file.fileno())

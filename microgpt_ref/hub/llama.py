@@ -73,9 +73,10 @@ def rewritten(model: Model) -> Model:
 
 def config_out(config: GPTConfig) -> dict[str, Any]:
     """config.json for a configuration without obstacles."""
+    llama = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+    qwen3 = {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "sliding_window": None}
     return {
-        "model_type": "qwen3" if config.qk_norm else "llama",
-        "architectures": ["Qwen3ForCausalLM" if config.qk_norm else "LlamaForCausalLM"],
+        **(qwen3 if config.qk_norm else llama),
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.context,
         "hidden_size": config.d_model,

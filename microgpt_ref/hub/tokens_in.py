@@ -38,7 +38,7 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
 
 def _from_pipeline(pipeline: dict[str, Any]) -> dict[str, Any]:
     model = pipeline.get("model") or {}
-    vocab = model.get("vocab")
+    vocab = model.get("vocab") or {}
     special = {token["content"]: token["id"] for token in pipeline.get("added_tokens") or []}
     if pipeline.get("normalizer"):
         raise HubError(f"tokenizer.json changes the text before it cuts it (normalizer); {WAY_OUT}")

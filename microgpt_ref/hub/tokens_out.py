@@ -46,6 +46,7 @@ def tokenizer_files(tokenizer: Tokenizer, context: int) -> dict[str, dict[str, A
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", "attention_mask"],  # transformers 4 would add token types
         "add_prefix_space": False,
     }
     if end := _end_token(tokenizer):
