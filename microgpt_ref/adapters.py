@@ -82,7 +82,7 @@ def save(folder: str | os.PathLike[str], adapter: Adapter) -> Path:
     with atomic_write(folder / CONFIG) as file:
         file.write((json.dumps(fields, indent=2) + "\n").encode())
     with atomic_write(folder / WEIGHTS) as file:
-        file.write(to_bytes(arrays, metadata={"format": "pt", "microgpt": header}))
+        file.write(to_bytes(arrays, metadata={"microgpt": header}))
     return folder
 
 

@@ -136,6 +136,8 @@ def run_jax() -> None:
 
 def run_lora() -> None:
     """Forward and backward with low-rank changes and new tokens; the number of each is no other size."""
+    import jax
+    import jax.numpy as jnp
     import torch
 
     for config, tokens, targets in each_config():
@@ -147,6 +149,12 @@ def run_lora() -> None:
         lora.add_lora(model, settings)
         model.loss(torch.from_numpy(tokens), torch.from_numpy(targets)).backward()
         module("torch.vocabulary").cut_vocabulary(lora.remove_lora(model), 3)
+        parameters, key = module("jax.gpt").initialise(config), jax.random.key(0)
+        settings, lora = module("lora").LoRAConfig(rank=4, dropout=0.2), module("jax.lora")
+        adapter = lora.initialise(config, settings, key) | lora.new_rows(parameters, 3)
+        for each in (None, key):
+            arrays = parameters, adapter, jnp.asarray(tokens), jnp.asarray(targets)
+            jax.eval_shape(lambda *a, c=config, s=settings, k=each, f=lora.loss: f(*a, c, s, k), *arrays)
 
 
 def run_text() -> None:

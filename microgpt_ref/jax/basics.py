@@ -15,10 +15,26 @@ def linear(
     x: Float[Array, "*batch inputs"],
     weight: Float[Array, "outputs inputs"],
     bias: Float[Array, " outputs"] | None = None,
+    **beside: Float[Array, ...],
 ) -> Float[Array, "*batch outputs"]:
-    """x Wᵀ + b, with the weight in PyTorch's layout, (out, in); the product runs in the weight's format."""
+    """x Wᵀ + b, with the weight in PyTorch's layout, (out, in); the product runs in the weight's format.
+
+    Args:
+        beside: what stands beside the weight while LoRA trains with dropout: see `low_rank`.
+    """
     out = x.astype(weight.dtype) @ weight.T  # (..., outputs)
-    return out if bias is None else out + bias
+    out = out if bias is None else out + bias
+    return out + low_rank(x, **beside) if beside else out
+
+
+def low_rank(
+    x: Float[Array, "*batch inputs"],
+    A: Float[Array, "rank inputs"],
+    B: Float[Array, "outputs rank"],
+    mask: Float[Array, "*batch inputs"],
+) -> Float[Array, "*batch outputs"]:
+    """(x · mask) Aᵀ Bᵀ: LoRA's change, with dropout on what goes into A (Hu et al. 2021, eq. 3)."""
+    return (x * mask).astype(A.dtype) @ A.T @ B.T  # (..., outputs)
 
 
 def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
