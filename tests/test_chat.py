@@ -70,6 +70,7 @@ def test_the_template_by_hand():
     assert chat.render((Message("system", "Be kind."), *talk)) == text.replace("Hi", "Be kind.\n\nHi")
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_encoding_is_encoding_the_rendered_text(conversation):
     """Where nobody types a mark, the ids are those of the whole text with its marks read as such."""
@@ -79,6 +80,7 @@ def test_encoding_is_encoding_the_rendered_text(conversation):
         assert encoded.ids.tolist() == tokenizer.encode(chat.render(harmless), allow_special=True)
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_what_is_typed_stays_text(conversation):
     for tokenizer in (CHARACTERS, BPE):
@@ -145,7 +147,7 @@ def test_roles_out_of_order(roles, message):
 # --- encode -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(cuts())
 def test_every_cut_against_brute_force(cut):
     conversation, context = cut[0], cut[1] - 1
@@ -177,6 +179,7 @@ def test_every_cut_against_brute_force(cut):
     assert encoded.answers.tolist() == marked
 
 
+@settings(deadline=None)
 @given(conversations(), st.integers(1, 60))
 def test_the_frame_is_whole_with_bpe_too(conversation, context):
     try:
@@ -219,7 +222,7 @@ def test_encode_says_what_is_wrong():
 # --- prompt -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(cuts(answered=False), st.integers(0, 20))
 def test_a_prompt_is_cut_by_whole_turns_and_keeps_the_system_message(cut, reserve):
     conversation, context = cut[0], cut[1] + reserve

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microgpt_ref import chat, datasets
@@ -35,6 +35,7 @@ lines = st.text("abH:é.", min_size=1, max_size=9) | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(lines, lines), min_size=1, max_size=4))
 def test_hh_reads_what_was_written(pairs):
     texts = [text for pair in pairs for text in pair]
@@ -192,6 +193,7 @@ def test_messages_refusals(messages, expected):
     assert reason(chat.parse_messages, {"messages": messages}) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(roles, st.sampled_from(["a", "b", ""])), max_size=7))
 def test_what_is_settled_can_be_rendered_and_settling_again_changes_nothing(turns):
     try:

@@ -29,7 +29,7 @@ def wanted(encoded: list[Encoded]) -> Counter[int]:
     return Counter(token_id for ids, answers in encoded for token_id in ids[answers].tolist())
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(encodings(), st.sampled_from([chat.rows, chat.pack]))
 def test_each_answers_token_is_a_target_exactly_once(drawn, way):
     encoded, context = drawn
@@ -45,6 +45,7 @@ def test_each_answers_token_is_a_target_exactly_once(drawn, way):
         assert inputs[row, column : column + len(ids) - 1].tolist() == ids[:-1].tolist()
 
 
+@settings(deadline=None)
 @given(encodings())
 def test_no_two_rows_could_be_one(drawn):
     encoded, context = drawn
