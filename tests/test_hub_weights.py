@@ -220,7 +220,9 @@ def test_a_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     model.save_pretrained(tmp_path)
     asked = []
 
-    def hf_hub_download(repository: str, file: str) -> str:
+    def hf_hub_download(repository: str, file: str, local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise huggingface_hub.errors.LocalEntryNotFoundError("not in the cache")
         asked.append((repository, file))
         return str(tmp_path / file)
 
@@ -241,7 +243,7 @@ def test_a_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_offline_is_one_sentence_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    def hf_hub_download(repository: str, file: str) -> str:
+    def hf_hub_download(repository: str, file: str, local_files_only: bool = False) -> str:
         raise huggingface_hub.errors.LocalEntryNotFoundError("many lines\nof advice")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -104,9 +105,16 @@ def download(repository: str) -> Path:
             'a model by name needs huggingface_hub; install it with pip install "microgpt-ref[hub]", or give '
             "a local folder"
         ) from None
+
+    def both(from_cache: bool) -> Path:
+        files = (WEIGHTS, "config.json")
+        paths = [hf_hub_download(repository, name, local_files_only=from_cache) for name in files]
+        return Path(paths[0]).parent
+
+    with contextlib.suppress(Exception):  # what the cache holds is used without a question to the network
+        return both(from_cache=True)
     try:
-        hf_hub_download(repository, WEIGHTS)
-        return Path(hf_hub_download(repository, "config.json")).parent
+        return both(from_cache=False)
     except Exception as error:  # its errors, httpx's and requests' share no class
         raise ConnectionError(
             f"{repository} is not in the cache and could not be downloaded ({type(error).__name__}); connect "
