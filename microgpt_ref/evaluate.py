@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from microgpt_ref.torch import GPT
 
 STORY_CONTEXT = 512  # no story is longer
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What a training run asks of an evaluation: a loss to compare, and numbers to write down."""
+
+    @property
+    def loss(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)

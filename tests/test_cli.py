@@ -173,7 +173,7 @@ def test_help_documents_every_field(capsys: pytest.CaptureFixture[str]) -> None:
                 assert "--" + field.name.replace("_", "-") in text, field.name
     with pytest.raises(SystemExit):
         run("--help")
-    assert "{train,sample,eval}" in capsys.readouterr().out
+    assert "{train,sample,eval,finetune,chat,export}" in capsys.readouterr().out
 
 
 def test_defaults_come_from_the_preset() -> None:

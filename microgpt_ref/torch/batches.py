@@ -6,6 +6,7 @@ Whichever way it goes, a batch depends on (seed, step, micro_batch) alone, and i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from microgpt_ref.shards import Ids, random_batch
 
 Pair = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
+Batches = Callable[[int, int], Pair]  # (step, micro_batch) → inputs and targets on the device
 
 
 class Drawn:

@@ -26,10 +26,10 @@ from microgpt_ref import checkpoint, health, roofline
 from microgpt_ref._memory import keep_freed_memory
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
-from microgpt_ref.evaluate import Evaluation, evaluate_split
+from microgpt_ref.evaluate import Result, evaluate_split
 from microgpt_ref.tokenizers import Tokenizer
 from microgpt_ref.torch import resuming
-from microgpt_ref.torch.batches import build_batches
+from microgpt_ref.torch.batches import Batches, build_batches
 from microgpt_ref.torch.gpt import GPT
 from microgpt_ref.torch.loggers import LOGGERS, flat
 from microgpt_ref.torch.optim import build_optimizers, set_learning_rates
@@ -69,12 +69,6 @@ class Trainer:
             )
         self.config, self.dataset, self.tokenizer = config, dataset, tokenizer
         self.out = None if out is None else Path(out)
-        self.train_ids = np.asarray(tokenizer.encode(dataset.train))
-        if len(self.train_ids) <= model_config.context:
-            raise ValueError(
-                f"the training text has {len(self.train_ids)} tokens, too few for context="
-                f"{model_config.context}; give a longer text or a context below {len(self.train_ids)}"
-            )
         self.device = choose_device(config.device)
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -83,14 +77,7 @@ class Trainer:
         self.model = (build_model or self.build_gpt)(model_config).to(self.device)
         self.optimizers = build_optimizers(self.model, config)
         self.loss = torch.compile(self.model.loss) if config.compile else self.model.loss
-        self.batches = build_batches(
-            self.train_ids,
-            config.batch_size,
-            model_config.context,
-            config.seed,
-            self.device,
-            config.accumulate,
-        )
+        self.batches = self.build_batches(model_config.context)
         self.logger = LOGGERS[config.log_to](
             self.out, {"model": model_config.to_dict(), "recipe": dataclasses.asdict(config)}
         )
@@ -113,6 +100,19 @@ class Trainer:
         """The course's GPT. On a CPU the compiler makes more of attention in blocks than of the fused one."""
         blocks = self.config.compile and self.device.type == "cpu"
         return GPT(model_config, attention="blockwise" if blocks else "sdpa")
+
+    def build_batches(self, context: int) -> Batches:
+        """What deals the batches: windows from random places of the training text."""
+        self.train_ids = np.asarray(self.tokenizer.encode(self.dataset.train))
+        if len(self.train_ids) <= context:
+            raise ValueError(
+                f"the training text has {len(self.train_ids)} tokens, too few for context={context}; "
+                f"give a longer text or a context below {len(self.train_ids)}"
+            )
+        config = self.config
+        return build_batches(
+            self.train_ids, config.batch_size, context, config.seed, self.device, config.accumulate
+        )
 
     def measure_peak(self) -> float | None:
         """FLOP/s of a large matrix product in the run's number format; None where it cannot be timed."""
@@ -147,10 +147,12 @@ class Trainer:
         self.model.train()
         total = torch.zeros((), device=self.device)
         with self.format.float32_products():
-            for micro_batch in range(config.accumulate):
-                inputs, targets = self.batch(self.step, micro_batch)
+            batches = [self.batch(self.step, micro_batch) for micro_batch in range(config.accumulate)]
+            counted = torch.stack([(targets >= 0).sum() for _, targets in batches])  # (accumulate,)
+            for (inputs, targets), share in zip(batches, counted / counted.sum(), strict=True):
                 with self.format.autocast():
-                    loss = self.loss(inputs, targets) / config.accumulate
+                    # a mean of means would weigh the tokens of a micro-batch with few targets more
+                    loss = self.loss(inputs, targets) * share
                 scaler.scale(loss).backward()
                 total += loss.detach()
             set_learning_rates(self.optimizers, config, self.step)
@@ -160,7 +162,7 @@ class Trainer:
         self.step += 1
         return total, gradient_norm
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> Result:
         """The loss on the whole validation split, in float32; see `evaluate_split`."""
         return evaluate_split(self.model, self.tokenizer, self.dataset)
 
@@ -232,16 +234,19 @@ class Trainer:
         )
         return mean
 
-    def evaluate_and_keep_best(self) -> Evaluation:
+    def evaluate_and_keep_best(self) -> Result:
         """Evaluate, log the result, and write `best.safetensors` if no earlier result was as low."""
         result = self.evaluate()
         self.log(validation=result.to_dict())
         if self.best is None or result.loss < self.best:
             self.best = result.loss
             if self.out:
-                snapshot = resuming.snapshot(self, metrics={"validation": result.to_dict()})
-                checkpoint.save(self.out / "best.safetensors", snapshot)
+                self.save_best(self.out / "best.safetensors", {"validation": result.to_dict()})
         return result
+
+    def save_best(self, path: Path, metrics: dict[str, Any]) -> None:
+        """Write the model as it is now, for use."""
+        checkpoint.save(path, resuming.snapshot(self, metrics))
 
     def log(self, **values: Any) -> None:
         """Append one line to the history and to `log.jsonl`, and tell the logger its numbers."""
