@@ -289,6 +289,7 @@ OUT = {
             ("embedding_scale", 3.0),
         ]
     },
+    "gpt2, two key heads": GPT2_LIKE.replace(n_head=6, n_kv_head=2),
     "gpt2, untied with everything": GPT2_LIKE.replace(
         tied_head=False, head_bias=True, embedding_scale=3.0, norm_weight=False, attention_scale=0.1
     ),
@@ -315,6 +316,7 @@ OUT = {
             ("embedding_scale", 3.0),
         ]
     },
+    "llama, two key heads": LLAMA_LIKE.replace(n_head=6, n_kv_head=2),
     "llama, gelu with biases": LLAMA_LIKE.replace(activation="gelu", ffn_bias=True, qkv_bias=True),
     "llama, relu2 with biases": LLAMA_LIKE.replace(activation="relu2", ffn_bias=True, tied_head=True),
     "llama, tied with everything": LLAMA_LIKE.replace(
