@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from microgpt_ref._files import atomic_write
-from microgpt_ref.checkpoint import _digest as digest
+from microgpt_ref.checkpoint import digest
 from microgpt_ref.config import ConfigError, GPTConfig
 from microgpt_ref.lora import LoRAConfig, adapter_shapes
 

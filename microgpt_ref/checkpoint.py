@@ -112,7 +112,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Path:
     arrays = {**checkpoint.parameters}
     arrays |= {OPTIMIZER + name: array for name, array in checkpoint.optimizer.items()}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    description = {**checkpoint.describe(), "sha256": _digest(arrays)}
+    description = {**checkpoint.describe(), "sha256": digest(arrays)}
     text = json.dumps(description, ensure_ascii=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
@@ -139,7 +139,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
             f"copy it again or use an earlier checkpoint"
         ) from error
     description = _description(path, metadata)
-    if description.get("sha256") != _digest(arrays):
+    if description.get("sha256") != digest(arrays):
         raise CheckpointError(
             f"{path} is damaged: its tensors do not match the sha256 in its header; copy it again or use an "
             f"earlier checkpoint"
@@ -216,7 +216,7 @@ def _assemble(path: Path, description: dict[str, Any], arrays: dict[str, np.ndar
     )
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
+def digest(arrays: dict[str, np.ndarray]) -> str:
     """sha256 over names, types, shapes and bytes: safetensors itself does not notice a flipped bit."""
     digest = hashlib.sha256()
     for name in sorted(arrays):

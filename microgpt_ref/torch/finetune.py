@@ -165,6 +165,11 @@ class Finetuner(Trainer):
         super().__init__(model_config, config, text, tokenizer, out, build_model=self.build_adapted)
         self.validation = self.encoded(dialogues.validation, model_config.context)
 
+    def settings(self) -> dict[str, Any]:
+        """The recipe, and what else decides where the run goes: LoRA's settings and the base model."""
+        lora = self.lora.to_dict() if self.config.method == "lora" else None
+        return {**super().settings(), "lora": lora, "base_sha256": checkpoint.digest(self.base.parameters)}
+
     def build_adapted(self, model_config: GPTConfig) -> GPT:
         """The base model with rows for the chat tokens and, for LoRA, everything else frozen."""
         blocks = self.config.compile and self.device.type == "cpu"
@@ -211,7 +216,7 @@ class Finetuner(Trainer):
         plain = remove_lora(copy.deepcopy(self.model))
         parameters = {name: p.detach().cpu().numpy() for name, p in plain.named_parameters()}
         snapshot = resuming.snapshot(self)
-        training = {**snapshot.training, "base": self.base.training, "lora": self.lora.to_dict()}
+        training = {**snapshot.training, "base": self.base.training}
         return Checkpoint(plain.config, parameters, snapshot.tokenizer, self.step, {}, training)
 
     def save_best(self, path: Path, metrics: dict[str, Any]) -> None:

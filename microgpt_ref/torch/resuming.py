@@ -27,7 +27,7 @@ def snapshot(
     """The run as it stands; with the optimizer's state it can be resumed, without it only used."""
     parameters = {name: p.detach().cpu().numpy() for name, p in trainer.model.named_parameters()}
     training = {
-        "recipe": dataclasses.asdict(trainer.config),
+        "recipe": trainer.settings(),
         "dataset": trainer.dataset.name,
         "dataset_sha256": fingerprint(trainer.dataset),
         "seconds": trainer.seconds,

@@ -114,6 +114,10 @@ class Trainer:
             self.train_ids, config.batch_size, context, config.seed, self.device, config.accumulate
         )
 
+    def settings(self) -> dict[str, Any]:
+        """What the run was told, as JSON-ready values: a run that is resumed must be told the same."""
+        return dataclasses.asdict(self.config)
+
     def measure_peak(self) -> float | None:
         """FLOP/s of a large matrix product in the run's number format; None where it cannot be timed."""
         if self.device.type == "mps":
