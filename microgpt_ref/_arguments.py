@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from microgpt_ref.config import GPTConfig
@@ -76,20 +75,3 @@ def check_sampling(
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens} is negative; use 0 or more")
     return settings
-
-
-def check_prompt_lengths(lengths: Sequence[int], rows: int, width: int, padding: str) -> None:
-    """Refuse lengths that do not describe the batch of prompts.
-
-    Raises:
-        ValueError: if there is not one length a row, one is not from 1 to `width`, or `padding` is unknown.
-    """
-    if padding not in ("right", "left"):
-        raise ValueError(f"padding={padding!r} is not known; use right or left")
-    if len(lengths) != rows:
-        raise ValueError(f"lengths has {len(lengths)} numbers for {rows} rows; give one a row")
-    for length in lengths:
-        if not 1 <= length <= width:
-            raise ValueError(
-                f"lengths holds {length}, but each prompt has at least one token and tokens is {width} wide"
-            )

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Int
+
 if TYPE_CHECKING:
     from microgpt_ref.tokenizers import Tokenizer
 
@@ -78,6 +81,41 @@ class Stopping:
             if not self.stopped[row]:
                 self.recent[row] = (*self.recent[row], token)[-self.longest :]
                 self.stopped[row] = any(self.recent[row][-len(s) :] == s for s in self.sequences)
+
+
+def check_prompt_lengths(lengths: Sequence[int], rows: int, width: int, padding: str) -> None:
+    """Refuse lengths that do not describe the batch of prompts.
+
+    Raises:
+        ValueError: if there is not one length a row, one is not from 1 to `width`, or `padding` is unknown.
+    """
+    if padding not in ("right", "left"):
+        raise ValueError(f"padding={padding!r} is not known; use right or left")
+    if len(lengths) != rows:
+        raise ValueError(f"lengths has {len(lengths)} numbers for {rows} rows; give one a row")
+    for length in lengths:
+        if not 1 <= length <= width:
+            raise ValueError(
+                f"lengths holds {length}, but each prompt has at least one token and tokens is {width} wide"
+            )
+
+
+def prompt_windows(
+    T: int, lengths: Sequence[int] | None, rows: int, padding: str, context: int
+) -> tuple[Int[np.ndarray, "rows width"], Int[np.ndarray, " rows"]]:
+    """Which columns of a batch of padded prompts hold the last `context` tokens of each row, and how many.
+
+    The window of each row begins at its left; behind its last token the columns do not matter.
+
+    Raises:
+        ValueError: for lengths that do not fit, or an unknown side of the padding.
+    """
+    check_prompt_lengths([T] * rows if lengths is None else lengths, rows, T, padding)
+    whole = np.full(rows, T) if lengths is None else np.asarray(lengths)  # (rows,)
+    held = np.minimum(whole, context)  # (rows,)
+    first = (T - held) if padding == "left" or lengths is None else whole - held  # (rows,)
+    columns = first[:, None] + np.arange(held.max())
+    return np.minimum(columns, T - 1), held
 
 
 def decode_stream(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

@@ -67,6 +67,15 @@ def random_logits(seed: int, rows: int = 200, V: int = 30) -> np.ndarray:
     return logits.astype(np.float32)
 
 
+def on_the_border(logits: np.ndarray, each: Filter) -> np.ndarray:
+    """Rows in which a rounding decides, (rows,): a sum of probabilities that is `strength` itself."""
+    if each.name != "keep_top_p":
+        return np.zeros(len(logits), dtype=bool)
+    weights = np.exp(np.sort(logits.astype(np.float64)))
+    sums = np.cumsum(weights, -1) / weights.sum(-1, keepdims=True)
+    return (np.abs(sums - (1 - each.strength)) < 1e-6).any(-1)
+
+
 def random_seen(seed: int, rows: int = 200, V: int = 30) -> tuple[np.ndarray, np.ndarray]:
     """Token ids (rows, 12) with repetitions, and the same as a mask (rows, V)."""
     tokens = np.random.default_rng(seed).integers(0, V, (rows, 12))

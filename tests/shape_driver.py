@@ -58,6 +58,7 @@ def tell_sizes(config: Any, B: int, T: int) -> None:
     )
     shape_sizes.update(D={config.head_width}, F={config.ffn_width}, V={config.vocab_size})
     shape_sizes.update(context={config.context}, n_kv_head={config.kv_heads})
+    shape_sizes.update(groups={config.n_head // config.kv_heads})
     shape_sizes.update(kv_width={config.kv_heads * config.head_width})
 
 
@@ -82,12 +83,17 @@ def each_config() -> Any:
 
 def run_numpy() -> None:
     """Forward and backward in NumPy, with and without dropout, and the attention maps."""
-    gpt = module("numpy.gpt")
+    gpt, sample = module("numpy.gpt"), module("numpy.sample")
     for config, tokens, targets in each_config():
         parameters = gpt.initialise(config, dtype=np.float64)
         gpt.loss_and_gradients(parameters, tokens, targets, config)
         gpt.loss_and_gradients(parameters, tokens, targets, config, np.random.default_rng(0))
         gpt.attention_maps(parameters, tokens, config)
+        shape_sizes["T"].update({1, *range(len(tokens[0]), config.context), 2 * config.context})
+        lengths, rng = [len(tokens[0]) - i % 3 for i in range(len(tokens))], np.random.default_rng(0)
+        settings = {"top_k": 9, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.1, "lengths": lengths}
+        for cache in (False, True):
+            sample.generate(parameters, tokens, config, config.context, rng, **settings, cache=cache)
 
 
 def run_torch() -> None:
@@ -126,9 +132,17 @@ def run_jax() -> None:
         gradient = jax.jit(jax.grad(gpt.loss), static_argnames="config")
         if i == 0:
             gpt.loss(parameters, *batch, config)
-            sample.generate(parameters, batch[0], config, config.context, key, top_k=4)
+            shape_sizes["T"].update({1, 2 * config.context})
+            settings = {"top_k": 9, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.1}
+            for cache in (False, True):
+                sample.generate(parameters, batch[0], config, config.context, key, **settings, cache=cache)
+            next(sample.stream(parameters, batch[0], config, 1, key))
         elif i == 1:
             gradient(parameters, *batch, config, key)
+        shape_sizes["T"].update({1, 2 * config.context})
+        jax.eval_shape(
+            lambda p, t, k, c=config: sample.generate(p, t, c, c.context, k), parameters, batch[0], key
+        )
         jax.eval_shape(
             lambda *arrays, f=gradient, c=config: f(*arrays[:3], c, arrays[3]), parameters, *batch, key
         )

@@ -52,7 +52,11 @@ def rotate(x: Heads, angles: Float[np.ndarray, "T half"]) -> Heads:
         angles: made by NumPy in float64, since float32 would be wrong by whole degrees at far positions;
             inside `jit` its cosines and sines are constants.
     """
-    cos, sin = jnp.asarray(np.cos(angles), x.dtype), jnp.asarray(np.sin(angles), x.dtype)  # (T, D/2) each
+    return turn(x, jnp.asarray(np.cos(angles), x.dtype), jnp.asarray(np.sin(angles), x.dtype))
+
+
+def turn(x: Heads, cos: Float[Array, "*rows T half"], sin: Float[Array, "*rows T half"]) -> Heads:
+    """The rotation itself, by angles of which only cosines and sines are known."""
     first, second = jnp.split(x, 2, axis=-1)  # (B, H, T, D/2) each
     return jnp.concatenate((first * cos - second * sin, first * sin + second * cos), axis=-1)
 

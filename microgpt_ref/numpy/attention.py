@@ -100,9 +100,9 @@ def rotary_angles(context: int, head_width: int, base: float) -> Float[np.ndarra
     return np.outer(np.arange(context), frequencies)  # (T, D/2)
 
 
-def rotate(x: Heads, angles: Float[np.ndarray, "T half"]) -> Heads:
+def rotate(x: Heads, angles: Float[np.ndarray, "*rows T half"]) -> Heads:
     """Turn channel i together with channel i + D/2 by the angle of its position (the pairing Llama uses)."""
-    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)  # (T, D/2) each
+    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)  # (..., T, D/2) each
     first, second = np.split(x, 2, axis=-1)  # (B, H, T, D/2) each
     return np.concatenate((first * cos - second * sin, first * sin + second * cos), axis=-1)
 

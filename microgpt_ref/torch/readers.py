@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from microgpt_ref._arguments import check_prompt_lengths
+from microgpt_ref.sampling import check_prompt_lengths
 from microgpt_ref.torch.cache import KVCache, read
 from microgpt_ref.torch.gpt import GPT
 
