@@ -49,10 +49,12 @@ chapters: environment  ## run the notebooks again and store their outputs (CHAPT
 figures: environment  ## draw the book's own pictures, fill in README's measured numbers
 	@$(PY) -m book.figures.draw
 	@$(PY) -m book.tools.results
+	@$(PY) -m book.tools.session
 
 bench: environment  ## measure again what benchmarks/results holds
 	@$(PY) -m benchmarks
 	@$(PY) -m book.tools.results
+	@$(PY) -m book.tools.session
 
 repository: environment  ## name another repository everywhere (URL=https://github.com/you/fork)
 	@$(PY) -m book.tools.repository "$(URL)" $(BRANCH)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-MAKE_FILES = ("health", "shipped_checkpoint")
+MAKE_FILES = ("health", "reader_checkpoint", "shipped_checkpoint")
 NAMES = sorted(p.stem for p in FOLDER.glob("[a-z]*.py") if p.stem not in MAKE_FILES)
 
 
