@@ -165,10 +165,18 @@ def find(path: str | os.PathLike[str]) -> Path:
 
 
 def shipped(name: str = "stories") -> Path:
-    """The checkpoint that comes inside the package: a small GPT trained on the stories."""
+    """A checkpoint that comes inside the package: a small GPT trained on the stories.
+
+    Args:
+        name: "stories", which reads single characters, or "reader", which reads BPE tokens and is the one to
+            fine-tune.
+
+    Raises:
+        CheckpointError: for another name.
+    """
     path = Path(str(resources.files("microgpt_ref"))) / "assets" / f"{name}.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"name={name!r} is not a shipped checkpoint; use 'stories'")
+        raise CheckpointError(f"name={name!r} is not a shipped checkpoint; use 'stories' or 'reader'")
     return path
 
 

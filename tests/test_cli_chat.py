@@ -28,7 +28,7 @@ CONFIG = GPTConfig(
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
     """A conversation with a model whose answers are Mara, Ben, Ada, …; `heard` lists what it was asked."""
-    talk = Talk(GPT(CONFIG), TOKENIZER, Chat(tokens=20, sampling=Sampling(temperature=0)))
+    talk = Talk(GPT(CONFIG), TOKENIZER, Chat(tokens=20, sampling=Sampling(temperature=0)), True)
     talk.heard = []  # type: ignore[attr-defined]
     answers = iter(["Mara.", "Ben.", "Ada.", "Nell."] * 10)
 

@@ -54,8 +54,9 @@ def chat(command: Chat) -> int:
     path = command.checkpoint or RUN
     if command.checkpoint is None and not RUN.exists():
         raise ValueError(f"there is no model in {RUN} yet; run `microgpt finetune`, or name a --checkpoint")
-    model, tokenizer = checkpoint.load_model(path)
-    talk = Talk(model, tokenizer, command)
+    saved = checkpoint.load(path)
+    tells_stories = saved.training.get("base", {}).get("dataset") == "stories"
+    talk = Talk(saved.build_torch(), saved.build_tokenizer(), command, tells_stories)
     print(f"{path}: type a message, or /help.")
     if talk.knows_stories and not command.system:
         print(talk.story())
@@ -91,17 +92,23 @@ def typed() -> Iterator[str]:
 class Talk:
     """A conversation as it stands, and what a typed line does to it.
 
+    Args:
+        model, tokenizer: a fine-tuned model.
+        command: its settings.
+        knows_stories: whether the model began as one of the embedded stories, so that /story makes sense.
+
     Raises:
         ValueError: if the model was not fine-tuned: its tokenizer lacks the chat tokens.
     """
 
-    def __init__(self, model: GPT, tokenizer: Tokenizer, command: Chat) -> None:
+    def __init__(self, model: GPT, tokenizer: Tokenizer, command: Chat, knows_stories: bool = False) -> None:
         if missing := [token for token in CHAT_TOKENS if token not in tokenizer.special_tokens]:
             raise ValueError(
                 f"the model has no {missing[0]} token, so it was never taught to answer; run "
                 "`microgpt finetune` on it first"
             )
         self.model, self.tokenizer, self.tokens = model, tokenizer, command.tokens
+        self.knows_stories = knows_stories
         self.sampling, self.system = command.sampling, command.system
         self.generator = torch.Generator().manual_seed(command.seed)
         self.turns: list[Message] = []
@@ -115,13 +122,6 @@ class Talk:
             "/temperature": self.set_temperature,
             "/quit": lambda rest: self.quit(),
         }
-
-    @property
-    def knows_stories(self) -> bool:
-        """Whether the tokenizer is that of the embedded stories."""
-        from microgpt_ref import stories
-
-        return set(getattr(self.tokenizer, "characters", "")) == set(stories.ALPHABET)
 
     def reply(self, line: str) -> Iterator[str]:
         """What a typed line brings, in pieces as they come: an answer, or what a command has to say."""

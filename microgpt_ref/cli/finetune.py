@@ -93,7 +93,7 @@ def open_base(name: str) -> Checkpoint:
     from microgpt_ref import checkpoint, hub
 
     if not name:
-        return checkpoint.load(checkpoint.shipped())
+        return checkpoint.load(checkpoint.shipped("reader"))
     if name in hub.SIZES or (Path(name) / "config.json").is_file():
         return hub.load(name)
     return checkpoint.load(name)

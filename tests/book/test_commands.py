@@ -48,7 +48,9 @@ def test_every_command_of_the_documents_exists():
 def microgpt_lines():
     for name in ("README.md", "book/how_to_use.md", "index.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
-        for line in re.findall(r"(?:^|`)(microgpt (?:train|sample|eval|finetune|chat|export)\b[^`\n]*)", text, re.MULTILINE):
+        for line in re.findall(
+            r"(?:^|`)(microgpt (?:train|sample|eval|finetune|chat|export)\b[^`\n]*)", text, re.MULTILINE
+        ):
             yield line.replace("--help", "")
 
 
