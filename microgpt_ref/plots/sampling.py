@@ -36,6 +36,8 @@ def distribution(characters: Sequence[str], model: Probabilities, ideal: Probabi
 def filters(characters: Sequence[str], before: Probabilities, after: Mapping[str, Probabilities]) -> Figure:
     """The same distribution under each filter, one row each; the outline is what it was before.
 
+    A cross marks a character that was removed.
+
     Args:
         before: probability of each character, the likeliest first.
         after: name of the filter → probabilities of the same characters.
@@ -50,6 +52,10 @@ def filters(characters: Sequence[str], before: Probabilities, after: Mapping[str
         ax.annotate(
             f"{name}: {kept} left", (1, 0.93), xycoords="axes fraction", ha="right", va="top", weight="bold"
         )
+        gone = places[probabilities == 0]
+        ax.plot(gone, np.full(len(gone), 0.07 * top), "x", color=GREY, markersize=5)
+        ax.grid(axis="x", visible=False)
+        ax.tick_params(axis="x", length=0)
         # a bar that is too high for the row ends in its number
         for place in places[probabilities > top]:
             ax.annotate(f"{probabilities[place]:.2f}", (place + 0.5, 0.88 * top), va="center")
@@ -67,16 +73,15 @@ def name_bars(ax: Axes, characters: Sequence[str]) -> None:
     ax.tick_params(axis="x", length=0)
 
 
-def surprises(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float]) -> Figure:
-    """How surprising whole stories are to the model.
+def typical(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float]) -> Figure:
+    """How often stories have the likeliest character where the model is unsure.
 
     Args:
-        groups: name → −log p of each story in nats, drawn as a histogram.
-        marks: name → −log p of a single story, drawn as a line.
+        groups: name → percent of the unsure places of each story, drawn as a histogram.
+        marks: name → the percentage of a single story, drawn as a line.
     """
     fig, ax = figure(3.4)
-    together = np.concatenate([np.asarray(values, dtype=float) for values in groups.values()])
-    bins = np.linspace(together.min() - 1e-6, together.max() + 1e-6, 16).tolist()
+    bins = np.linspace(0, 100, 26).tolist()
     for (name, values), color, hatch in zip(groups.items(), COLORS, HATCHES, strict=False):
         shares = np.full(len(values), 100 / len(values))
         look: dict[str, Any] = {"facecolor": (color, 0.3), "edgecolor": color, "hatch": hatch}
@@ -84,8 +89,8 @@ def surprises(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float])
     looks = [*zip(COLORS, LINESTYLES, strict=True)][len(groups) :]
     for (name, value), (color, style) in zip(marks.items(), looks, strict=False):
         ax.axvline(value, color=color, linestyle=style, label=name)
-    ax.set(xlim=(0, None), xlabel="−log p of the whole story (nats)", ylabel="% of stories")
-    fig.legend(loc="outside upper left", ncols=2, columnspacing=1, handlelength=1.6)
+    ax.set(xlim=(0, 102), xlabel="% of unsure places: the likeliest", ylabel="% of stories")
+    fig.legend(loc="outside upper left", ncols=3, columnspacing=1, handlelength=1.6)
     return fig
 
 

@@ -15,7 +15,7 @@ BEFORE = np.array([0.27, 0.26, 0.26, *[0.21 / 19] * 19])
 GREEDY = np.eye(22)[0]
 TOP_K = np.where(np.arange(22) < 3, BEFORE, 0) / BEFORE[:3].sum()
 AFTER = {"greedy": GREEDY, "top-k 3": TOP_K, "repetition penalty 1.5": BEFORE}
-STORIES = {"samples": np.linspace(50, 90, 30).tolist(), "true stories": np.linspace(40, 80, 20).tolist()}
+STORIES = {"sampled": np.linspace(30, 71, 30).tolist(), "true": np.linspace(20, 65, 20).tolist()}
 TEMPERATURES = [0.25, 0.5, 1.0, 2.0]
 ROWS = {
     name: (share, 0.05, 0.6 + share / 10)
@@ -28,7 +28,7 @@ FIGURES = {
     "distribution": lambda: sampling.distribution(LETTERS, BEFORE, BEFORE[::-1]),
     "filters": lambda: sampling.filters(LETTERS, BEFORE, AFTER),
     "seven filters": lambda: sampling.filters(LETTERS, BEFORE, {f"filter {i}": TOP_K for i in range(7)}),
-    "surprises": lambda: sampling.surprises(STORIES, {"greedy": 12.0}),
+    "typical": lambda: sampling.typical(STORIES, {"greedy": 100.0}),
     "tempered": lambda: sampling.tempered(TEMPERATURES, [0.4, 0.3, 0.2, 0.5], [0.05, 0.1, 0.2, 1.0], 0.16),
     "settings": lambda: sampling.settings(ROWS),
     "time_by_length": lambda: sampling.time_by_length(LENGTHS, TIMES),
@@ -72,6 +72,7 @@ def test_each_row_shows_its_filter_and_the_outline_of_before():
         assert heights(ax.containers[0]) == probabilities.tolist()
         assert heights(ax.containers[1]) == BEFORE.tolist()
         assert ax.texts[0].get_text() == f"{name}: {(probabilities > 0).sum()} left"
+        assert list(ax.lines[0].get_xdata()) == np.flatnonzero(probabilities == 0).tolist()
     assert [tick.get_text() for tick in axes[-1].get_xticklabels()] == list(LETTERS)
 
 
@@ -89,14 +90,14 @@ def test_the_ideal_reader_is_the_line():
 
 
 def test_histograms_are_percent_of_their_own_group():
-    (ax,) = sampling.surprises(STORIES, {"greedy": 12.0}).axes
+    (ax,) = sampling.typical(STORIES, {"greedy": 100.0}).axes
     for patch in ax.patches:
         xy = patch.get_xy()
         outline = np.unique(xy, axis=0)
         assert outline[:, 1].min() == 0
-    counts, _ = np.histogram(STORIES["samples"], np.linspace(40, 90, 16))
+    counts, _ = np.histogram(STORIES["sampled"], np.linspace(0, 100, 26))
     assert ax.patches[0].get_xy()[:, 1].max() == pytest.approx(100 * counts.max() / 30)
-    assert ax.lines[0].get_xdata()[0] == 12
+    assert ax.lines[0].get_xdata()[0] == 100
     assert ax.get_xlim()[0] == 0
 
 
