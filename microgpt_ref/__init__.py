@@ -1,8 +1,8 @@
 """The finished, tested version of what the chapters build.
 
 Importing this package loads neither torch nor jax. The rooms of the house are its modules:
-`config`, `presets`, `stories`, `tokenizers`, `datasets`, `shards`, `checkpoint`, `evaluate`, `plots`
-and, one folder a framework, `torch` (NumPy and JAX follow the same names).
+`config`, `presets`, `stories`, `tokenizers`, `datasets`, `shards`, `chat`, `lora`, `sampling`, `checkpoint`,
+`hub`, `evaluate`, `plots`, the command line `cli`, and one folder a framework: `numpy`, `torch`, `jax`.
 """
 
 from microgpt_ref.config import ConfigError, GPTConfig, count_parameters

@@ -71,8 +71,8 @@ MISTAKES = {
     ),
     "the batch for the vocabulary": Mistake(
         "torch/sample.py",
-        "[:, -1]  # (B, V)",
-        "[:, -1]  # (V, B)",
+        "probabilities = logits.softmax(-1)  # (B, V)",
+        "probabilities = logits.softmax(-1)  # (V, B)",
         "(V, B)",
         "(5, 17)",
         "torch",

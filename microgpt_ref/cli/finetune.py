@@ -38,10 +38,10 @@ class Finetune:
     the folder of a Hugging Face model. Empty: the small model that comes with the package."""
     side: Literal["chosen", "rejected"] = "chosen"
     """Which conversation of each pair, with hh-rlhf."""
-    conversations: int = 4000
+    conversations: int = 8000
     """How many conversations to train on, with stories."""
-    turns: int = 4
-    """How many questions about each story."""
+    turns: int = 10
+    """How many questions about each story, at most."""
     replay_data: str | None = None
     """Text of the kind that the model was trained on, mixed in so that it is not forgotten: stories,
     tinyshakespeare, wikitext2 or the path of a text file; none for no such text. None: what the model was

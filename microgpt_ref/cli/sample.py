@@ -70,9 +70,10 @@ def pieces(
 
     names = [each for each in stop if each in tokenizer.special_tokens]
     ends = [tokenizer.special(name) for name in names]
+    start = torch.tensor([prompt], dtype=torch.int64, device=next(model.parameters()).device)  # (1, T)
     steps = stream(
         model,
-        torch.tensor([prompt], dtype=torch.int64, device=next(model.parameters()).device),  # (1, T)
+        start,
         tokens,
         sampling.temperature,
         sampling.top_k,

@@ -41,7 +41,7 @@ def answers(
         chosen = order[start : start + batch_size]
         lengths = [len(prompts[i]) for i in chosen]
         padded = [prompts[i] + [0] * (max(lengths) - len(prompts[i])) for i in chosen]
-        tokens = torch.tensor(padded, device=device)  # (B, T)
+        tokens = torch.tensor(padded, device=device)
         steps = stream(model, tokens, max_new_tokens, temperature=0, stop=[end], lengths=lengths)
         new = torch.cat([*steps], dim=1).tolist()
         for i, row in zip(chosen, new, strict=True):

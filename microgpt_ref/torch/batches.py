@@ -17,7 +17,8 @@ from torch import Tensor
 from microgpt_ref.shards import Ids, random_batch
 
 Pair = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
-Batches = Callable[[int, int], Pair]  # (step, micro_batch) → inputs and targets on the device
+Batches = Callable[[int, int], Pair]
+"""Gives inputs and targets, on the device, for a step and a micro-batch."""
 
 
 class Drawn:

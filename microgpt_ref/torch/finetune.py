@@ -99,11 +99,11 @@ class Rows:
         config, n = self.config, len(self.inputs)
         talks = config.batch_size - self.plain
         first = (step * config.accumulate + micro_batch) * talks
-        numbers = np.arange(first, first + talks)  # (talks,)
+        numbers = np.arange(first, first + talks)
         chosen = [
             self.order(int(epoch))[number] for epoch, number in zip(numbers // n, numbers % n, strict=True)
         ]
-        inputs, targets = self.inputs[chosen], self.targets[chosen]  # (talks, T) each
+        inputs, targets = self.inputs[chosen], self.targets[chosen]
         if self.plain:
             dice = np.random.default_rng([config.seed, step, micro_batch])
             text = random_batch(self.replay_ids, self.plain, inputs.shape[1], dice)
@@ -206,7 +206,7 @@ class Finetuner(Trainer):
         for start in range(0, len(inputs), 16):
             x = torch.from_numpy(inputs[start : start + 16]).to(self.device)
             y = torch.from_numpy(targets[start : start + 16]).to(self.device)
-            logits = self.model(x).float().flatten(0, 1)  # (B·T, V)
+            logits = self.model(x).float().flatten(0, 1)
             total += float(functional.cross_entropy(logits, y.flatten(), ignore_index=-1, reduction="sum"))
             count += int((y >= 0).sum())
         return ChatEvaluation(count, total / count)

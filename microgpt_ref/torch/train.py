@@ -152,7 +152,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         with self.format.float32_products():
             batches = [self.batch(self.step, micro_batch) for micro_batch in range(config.accumulate)]
-            counted = torch.stack([(targets >= 0).sum() for _, targets in batches])  # (accumulate,)
+            counted = torch.stack([(targets >= 0).sum() for _, targets in batches])
             for (inputs, targets), share in zip(batches, counted / counted.sum(), strict=True):
                 with self.format.autocast():
                     # a mean of means would weigh the tokens of a micro-batch with few targets more
