@@ -1,15 +1,14 @@
 """Train the model that ships for fine-tuning: a small GPT that has read stories with notes.
 
-    python -m benchmarks.reader_checkpoint               the real one, in two rounds: the second begins with
-    python -m benchmarks.reader_checkpoint --begin FIRST --seed 1 --steps 4000 --learning-rate 0.003 --out SECOND
+    python -m benchmarks.reader_checkpoint               the real one
     python -m benchmarks.reader_checkpoint --steps 50 --out /tmp/try --assets /tmp/try    a trial
 
 The storyteller (`stories.safetensors`) never needs to know where a story began, so it does not, and three
-minutes of fine-tuning are too few to learn it. This model has read the same kind of stories, each followed by a
-line of notes: questions and their answers as plain text, as pages of the web have them. It has no chat tokens
-and has seen no conversation. Its tokens are those of BPE: a story is 78 of them instead of 331 characters, so
-that it learns to look back several times as fast. A killed run goes on where it was when the same command is
-given again.
+minutes of fine-tuning are too few to learn it. This model has read the same kind of stories, each followed by
+a line of notes: questions and their answers as plain text, as pages of the web have them. It has no chat
+tokens and has seen no conversation. Its tokens are those of BPE: a story is 78 of them instead of 331
+characters, so that it learns to look back several times as fast. A killed run goes on where it was when the
+same command is given again.
 """
 
 from __future__ import annotations
@@ -64,10 +63,6 @@ class Run:
     """Validation questions that it is asked."""
     evaluations: int = 8
     """How often on the way."""
-    begin: Path | None = None
-    """A checkpoint to begin with, such as that of an earlier round; None: from scratch."""
-    seed: int = 0
-    """Seed of the initial weights and of the order of the documents."""
     out: Path = Path("runs/reader")
     """Folder of the run, for resuming."""
     assets: Path = ASSETS
@@ -123,7 +118,6 @@ def build(run: Run) -> tuple[WholeDocuments, BPETokenizer, str]:
         steps=run.steps,
         batch_size=run.batch_size,
         learning_rate=run.learning_rate,
-        seed=run.seed,
         warmup_steps=min(100, run.steps // 4),
         save_every=run.steps,
         evaluate_every=run.steps,
@@ -137,9 +131,6 @@ def build(run: Run) -> tuple[WholeDocuments, BPETokenizer, str]:
     for row, document in zip(trainer.rows, texts, strict=True):
         ids = tokenizer.encode("\n" + document)[: run.context + 1]
         row[: len(ids)] = ids
-    if run.begin:
-        begun = checkpoint.load(run.begin)
-        trainer.model.load_state_dict({n: torch.from_numpy(a).float() for n, a in begun.parameters.items()})
     return trainer, tokenizer, text
 
 
@@ -176,9 +167,7 @@ def finish(run: Run, trainer: Trainer, tokenizer: BPETokenizer, text: str, histo
     rounded = Checkpoint(trainer.model.config, half).build_torch()
     result = evaluate(rounded, tokenizer, text, stories=True)
     right = notes_right(rounded, tokenizer, run.questions)
-    made = {name: value for name, value in asdict(run).items() if name not in ("out", "assets", "begin")}
-    if run.begin:  # what came before
-        made["begun_with"] = checkpoint.load(run.begin).training
+    made = {name: value for name, value in asdict(run).items() if name not in ("out", "assets")}
     made |= {"threads": torch.get_num_threads(), "training_seconds": round(trainer.seconds)}
     shipped = Checkpoint(
         config=trainer.model.config,

@@ -80,3 +80,24 @@ def test_the_json_beside_it_says_the_same() -> None:
     assert count_parameters(checkpoint.load(path).config) == sum(
         array.size for array in checkpoint.load(path).parameters.values()
     )
+
+
+@pytest.mark.slow
+def test_the_reader_is_as_good_as_it_claims() -> None:
+    from benchmarks.reader_checkpoint import notes_right
+
+    saved = checkpoint.load(checkpoint.shipped("reader"))
+    model, tokenizer = saved.build_torch(), saved.build_tokenizer()
+    which = saved.metrics["validation_stories"]
+    text = "".join(stories.generate(which["count"], seed=which["seed"], split="validation"))
+    result = evaluate(model, tokenizer, text, stories=True)
+    assert result.loss == pytest.approx(saved.metrics["validation"]["loss"], abs=2e-3)
+    assert result.loss > result.floor
+    right = notes_right(model, tokenizer, saved.training["questions"])
+    assert right["all"] == pytest.approx(saved.metrics["notes_right"]["all"], abs=0.02)
+
+
+def test_the_reader_has_seen_no_conversation() -> None:
+    tokenizer = checkpoint.load(checkpoint.shipped("reader")).build_tokenizer()
+    assert not tokenizer.special_tokens
+    assert tokenizer.decode(tokenizer.encode("Mara has the lantern.")) == "Mara has the lantern."

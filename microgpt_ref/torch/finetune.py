@@ -45,17 +45,19 @@ class FinetuneConfig(TrainConfig):
     """lora: a low-rank change of every linear layer, and new tokens; full: all weights."""
     replay: float = 0.125
     """Share of each batch that is text of the kind the model was trained on, where such text is given."""
-    steps: int = 300
+    steps: int = 1000
     """Updates in the whole run."""
-    learning_rate: float = 1e-2
+    batch_size: int = 8
+    """Sequences a micro-batch."""
+    learning_rate: float = 5e-3
     """Peak learning rate of AdamW; full fine-tuning wants a tenth to a third of LoRA's."""
-    warmup_steps: int = 20
+    warmup_steps: int = 30
     """Updates over which the learning rate rises."""
     weight_decay: float = 0.0
     """Decay of the weights, on the matrices of linear layers only."""
-    evaluate_every: int = 150
+    evaluate_every: int = 500
     """Updates between two evaluations on the validation conversations; the last is always evaluated."""
-    save_every: int = 100
+    save_every: int = 250
     """Updates between two checkpoints to resume from."""
 
     def __post_init__(self) -> None:
