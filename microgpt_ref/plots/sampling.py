@@ -161,7 +161,7 @@ def decoding(
         ax.plot(lengths, values, color=color, linestyle=style, marker=marker, label=name)
     if floor is not None:
         ax.plot(lengths, floor, color=GREY, linestyle=":", label="memory bandwidth")
-    ax.set(xscale="log", yscale="log", xlabel="characters so far", ylabel="tokens a second")
+    ax.set(xscale="log", yscale="log", xlabel="tokens so far", ylabel="tokens a second")
     plain_log_axis(ax.xaxis, lengths)
     plain_log_axis(ax.yaxis, decades(*ax.get_ylim()))
     fig.legend(loc="outside upper left", ncols=2, columnspacing=1, handlelength=2)
