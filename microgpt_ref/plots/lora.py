@@ -154,7 +154,7 @@ def losses(runs: Mapping[str, Sequence[float]], label: str) -> Figure:
     for (name, each), color, style in zip(runs.items(), COLORS, LINESTYLES, strict=False):
         ax.plot(np.arange(len(each)), each, color=color, linestyle=style, label=name)
     ax.set(xlabel="update", ylabel=label, yscale="log")
-    plain_log_axis(ax.yaxis, (0.01, 0.03, 0.1, 0.3, 1, 3, 10))
+    plain_log_axis(ax.yaxis, (0.0001, 0.001, 0.01, 0.1, 1, 10))
     fig.legend(loc="outside upper left", ncols=2, columnspacing=1, handlelength=2)
     return fig
 
