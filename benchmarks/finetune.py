@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         runs[name] = train(base, changes, rank, unseen, quick)
         print(name, {k: v for k, v in runs[name].items() if k != "curve"}, flush=True)
         if not quick:
+            PART.parent.mkdir(exist_ok=True)
             with atomic_write(PART) as file:
                 file.write(json.dumps(runs).encode())
     if not quick:
@@ -66,21 +67,23 @@ def main(arguments: list[str] | None = None) -> None:
 def scores(model: GPT, tokenizer: Tokenizer, unseen: int) -> dict[str, Any]:
     """Exact answers to one question about each of so many unseen stories, and the loss on 300 of them."""
     questions = stories.questions(unseen, SEED, "validation")
+    right = exact_match(questions, ask(model, tokenizer, questions))
+    return {"right": right, **telling(model, tokenizer, unseen)}
+
+
+def telling(model: GPT, tokenizer: Tokenizer, unseen: int) -> dict[str, float]:
+    """The loss on unseen stories and its floor, in nats a character."""
     text = "".join(stories.generate(min(unseen, 300), SEED, "validation"))
     told = evaluate(model, tokenizer, text, stories=True)
-    return {
-        "right": exact_match(questions, ask(model, tokenizer, questions)),
-        "story_loss": told.loss * told.tokens / told.characters,
-        "story_floor": (told.floor or 0.0) * told.tokens / told.characters,
-    }
+    per_character = told.tokens / told.characters
+    return {"story_loss": told.loss * per_character, "story_floor": (told.floor or 0.0) * per_character}
 
 
 def before(base: Checkpoint, unseen: int) -> dict[str, Any]:
-    """The base model with rows for the chat tokens, which mean nothing to it yet."""
+    """The base model: its stories, and its answers with rows for chat tokens that mean nothing to it yet."""
     tuner = Finetuner(base, FinetuneConfig(), LoRAConfig(), dialogues(16))
-    told = scores(base.build_torch(), base.build_tokenizer(), unseen)
     answered = scores(tuner.result().build_torch(), tuner.tokenizer, unseen)
-    return {**answered, "story_loss": told["story_loss"]}
+    return {**answered, **telling(base.build_torch(), base.build_tokenizer(), unseen)}
 
 
 def dialogues(count: int) -> chat.Dialogues:

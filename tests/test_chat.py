@@ -346,14 +346,14 @@ def test_story_conversations_of_one_turn_are_the_questions():
             (
                 Message("system", each.story.strip()),
                 Message("user", each.question),
-                Message("assistant", each.answer),
+                Message("assistant", f" {each.answer}"),
             )
             for each in questions
         ]
         encoded, refused = chat.encode_all(talks, STORY_TOKENIZER, 512)
         assert not refused
         for each, (ids, answers) in zip(questions, encoded, strict=True):
-            assert STORY_TOKENIZER.decode(ids[answers]) == each.answer + "<|endassistant|>"
+            assert STORY_TOKENIZER.decode(ids[answers]) == f" {each.answer}<|endassistant|>"
             assert STORY_TOKENIZER.decode(ids[1:]).startswith(f"{each.story.strip()}\n\n{each.question}<")
 
 
@@ -368,7 +368,7 @@ def test_more_turns_ask_more_about_the_same_story_and_nothing_twice(turns):
         assert talk[0].text == story.strip()
         asked = [message.text for message in talk[1::2]]
         assert len(set(asked)) == len(asked)
-        assert [known[question] for question in asked] == [message.text for message in talk[2::2]]
+        assert [" " + known[question] for question in asked] == [message.text for message in talk[2::2]]
         assert all(STORY_TOKENIZER.encode(text) for _, text in talk)
 
 

@@ -28,8 +28,9 @@ def story_conversations(
     """`count` conversations, each about a story of the split, the same on every machine.
 
     The system message is the story, which thereby stays where older questions are cut; the user asks, and
-    the answer is a whole sentence. With one turn the questions are those of `stories.questions`, with more
-    those of `stories.quizzes`.
+    the answer is a whole sentence. It begins with a space, as a word within a text does: to BPE " Mara" is
+    one token, which the stories have made familiar, and "Mara" another. With one turn the questions are
+    those of `stories.questions`, with more those of `stories.quizzes`.
     """
     return [
         (
@@ -37,7 +38,7 @@ def story_conversations(
             *(
                 message
                 for each in quiz
-                for message in (Message("user", each.question), Message("assistant", each.answer))
+                for message in (Message("user", each.question), Message("assistant", f" {each.answer}"))
             ),
         )
         for quiz in stories.quizzes(count, seed, split, turns)

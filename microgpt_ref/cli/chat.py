@@ -62,8 +62,8 @@ def chat(command: Chat) -> int:
         print(talk.story())
     for line in typed():
         try:
-            for piece in talk.reply(line):
-                print(piece, end="", flush=True)
+            for number, piece in enumerate(talk.reply(line)):
+                print(piece if number else piece.lstrip(), end="", flush=True)
         except KeyboardInterrupt:
             pass  # the answer so far is part of the conversation
         except ValueError as error:

@@ -58,9 +58,12 @@ def ask(model: GPT, tokenizer: Tokenizer, questions: Sequence[Question], batch_s
 
 
 def exact_match(questions: Sequence[Question], given: Sequence[str]) -> dict[str, float]:
-    """The share of answers that are the right sentence, letter for letter: "all", then by kind."""
+    """The share of answers that are the right sentence, letter for letter: "all", then by kind.
+
+    White space around an answer does not count.
+    """
     right: dict[str, list[bool]] = {"all": []}
     for question, answer in zip(questions, given, strict=True):
         for name in ("all", question.kind):
-            right.setdefault(name, []).append(answer == question.answer)
+            right.setdefault(name, []).append(answer.strip() == question.answer)
     return {name: sum(values) / len(values) for name, values in right.items()}
