@@ -117,6 +117,11 @@ def run_torch() -> None:
         sample.generate(model, prompts, config.context, **settings)
         for cache in (False, True):
             sample.generate(model, prompts, config.context, stop=[[1, 2]], lengths=lengths, cache=cache)
+        compiled = module("torch.compiled")  # its step as it is: the checks cannot be compiled
+        compiled.step = getattr(compiled.step, "_torchdynamo_orig_callable", compiled.step)
+        sample.generate(model, prompts, 2, lengths=lengths, compile=True)
+        shape_sizes["B"].add(1)
+        sample.generate(model, prompts[:1], 2, compile=True)
 
 
 def run_jax() -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jaxtyping import Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped
 
 from microgpt_ref._arguments import check_sampling
 from microgpt_ref.config import GPTConfig
@@ -125,7 +125,7 @@ def next_token(
 
 @partial(jax.jit, static_argnames="plan")
 def all_tokens(
-    parameters: Parameters, state: State, keys: Key[Array, " steps"], plan: Plan
+    parameters: Parameters, state: State, keys: Shaped[Array, "steps ..."], plan: Plan
 ) -> Int[Array, "B steps"]:
     """`plan.steps` tokens in one compiled program."""
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -61,6 +61,23 @@ class KVCache:
         return self.rotary
 
 
+def grouped_attention(
+    q: Float[Tensor, "B H n D"],
+    k: Float[Tensor, "B n_kv_head filled D"],
+    v: Float[Tensor, "B n_kv_head filled D"],
+    visible: Bool[Tensor, "*rows n filled"] | None,
+    scale: float,
+) -> Float[Tensor, "B H n D"]:
+    """softmax(q kᵀ · scale) v over what is visible; heads that share a k and v ask it together, uncopied."""
+    B, H, n, D = q.shape
+    groups = H // k.shape[1]
+    if visible is not None and groups > 1:
+        visible = visible.repeat(*[1] * (visible.dim() - 2), groups, 1)
+    q = q.reshape(B, H // groups, groups * n, D)  # (B, n_kv_head, groups · n, D)
+    heads = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
+    return heads.reshape(B, H, n, D)  # (B, H, n, D)
+
+
 class Places(NamedTuple):
     """Where the new tokens stand in the text and in the cache, and what they see: the same in every layer."""
 
@@ -74,6 +91,7 @@ class Places(NamedTuple):
     """(n, filled) or (B, 1, 1, filled): which of them a new token sees; None: all."""
     turns: Turns | None
     """Cosines and sines of the new tokens' positions."""
+    attend: Callable[..., Tensor] = grouped_attention
 
 
 @torch.inference_mode()
@@ -174,23 +192,6 @@ def read_attention(
     one_a_row = isinstance(places.positions, Tensor)
     keys[places.write] = k[:, :, 0] if one_a_row else k
     values[places.write] = v[:, :, 0] if one_a_row else v
-    seen = slice(places.filled)
-    heads = grouped_attention(q, keys[:, :, seen], values[:, :, seen], places.visible, config.score_scale)
+    keys, values = keys.narrow(2, 0, places.filled), values.narrow(2, 0, places.filled)
+    heads = places.attend(q, keys, values, places.visible, config.score_scale)
     return layer.out(heads.transpose(1, 2).reshape(B, n, C))  # (B, n, C)
-
-
-def grouped_attention(
-    q: Float[Tensor, "B H n D"],
-    k: Float[Tensor, "B n_kv_head filled D"],
-    v: Float[Tensor, "B n_kv_head filled D"],
-    visible: Bool[Tensor, "*rows n filled"] | None,
-    scale: float,
-) -> Float[Tensor, "B H n D"]:
-    """softmax(q kᵀ · scale) v over what is visible; heads that share a k and v ask it together, uncopied."""
-    B, H, n, D = q.shape
-    groups = H // k.shape[1]
-    if visible is not None and groups > 1:
-        visible = visible.repeat(*[1] * (visible.dim() - 2), groups, 1)
-    q = q.reshape(B, H // groups, groups * n, D)  # (B, n_kv_head, groups · n, D)
-    heads = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
-    return heads.reshape(B, H, n, D)  # (B, H, n, D)

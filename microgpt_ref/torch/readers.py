@@ -23,7 +23,9 @@ from torch import Tensor
 
 from microgpt_ref.sampling import check_prompt_lengths
 from microgpt_ref.torch.cache import KVCache, read
+from microgpt_ref.torch.compiled import CompiledReader
 from microgpt_ref.torch.gpt import GPT
+from microgpt_ref.torch.rows import for_few_rows
 
 
 class WindowReader:
@@ -60,35 +62,53 @@ class CacheReader(WindowReader):
     """Keeps keys and values; only what was appended since the last logits is read."""
 
     def __init__(
-        self, model: GPT, tokens: Int[Tensor, "B T"], lengths: Sequence[int] | None, max_new_tokens: int
+        self,
+        model: GPT,
+        tokens: Int[Tensor, "B T"],
+        lengths: Sequence[int] | None,
+        max_new_tokens: int,
+        compile: bool = False,
     ) -> None:
         super().__init__(model, tokens, lengths)
+        self.later: list[Tensor] = []
         self.positions_end = model.config.position in ("learned", "sinusoidal")
         self.cache = KVCache(model, len(tokens), tokens.shape[1] + max_new_tokens)
         prompts, counts = self.windows()
         self.unread, self.counts = prompts, None if lengths is None else counts
+        self.quick = for_few_rows(model) if tokens.device.type == "cpu" else model
+        self.compiled = CompiledReader(model, self.cache) if compile else None
 
     def append(self, chosen: Int[Tensor, "B 1"]) -> None:
-        """To be read with the next logits."""
+        """To be read with the next logits; kept for the window only where that will be read again."""
         if self.positions_end:
-            super().append(chosen)
+            self.later.append(chosen)
         self.unread, self.counts = chosen, None
 
     def logits(self) -> Float[Tensor, "B V"]:
         """By way of the cache, or by reading the window again where positions have come to their end."""
-        if self.positions_end and max(self.lengths) > self.model.config.context:
+        if self.positions_end and max(self.lengths) + len(self.later) > self.model.config.context:
+            for chosen in self.later:
+                super().append(chosen)
+            self.later = []
             return super().logits()
-        return read(self.model, self.unread, self.cache, self.counts)
+        if self.compiled is not None and max(self.cache.lengths) > 0:
+            return self.compiled.read(self.unread)
+        return read(self.quick, self.unread, self.cache, self.counts)
 
 
 def build_reader(
-    model: GPT, tokens: Int[Tensor, "B T"], lengths: Sequence[int] | None, max_new_tokens: int, cache: bool
+    model: GPT,
+    tokens: Int[Tensor, "B T"],
+    lengths: Sequence[int] | None,
+    max_new_tokens: int,
+    cache: bool,
+    compile: bool = False,
 ) -> WindowReader:
     """The one with a cache, unless it is not wanted or the model reads in a way of its own."""
     own_way = type(model).embed is not GPT.embed or type(model).forward is not GPT.forward
     if own_way or not cache:
         return WindowReader(model, tokens, lengths)
-    return CacheReader(model, tokens, lengths, max_new_tokens)
+    return CacheReader(model, tokens, lengths, max_new_tokens, compile)
 
 
 def align_left(tokens: Int[Tensor, "B T"], lengths: Sequence[int], padding: str) -> Int[Tensor, "B longest"]:

@@ -111,6 +111,7 @@ def stream(
     lengths: Sequence[int] | None = None,
     padding: str = "right",
     cache: bool = True,
+    compile: bool = False,
 ) -> Iterator[Int[Tensor, "B 1"]]:
     """The new tokens, one step at a time.
 
@@ -128,6 +129,7 @@ def stream(
             whose ids do not matter.
         padding: the side of it, "right" or "left".
         cache: whether keys and values are kept, or the whole text is read again for each token.
+        compile: whether the step with a cache is compiled first, which takes up to a minute: for long texts.
 
     Raises:
         ValueError: for an empty prompt, or a setting that cannot be meant.
@@ -148,7 +150,7 @@ def stream(
     was_training = model.training
     model.eval()
     try:
-        reader = build_reader(model, tokens, lengths, max_new_tokens, cache)
+        reader = build_reader(model, tokens, lengths, max_new_tokens, cache, compile)
         for _ in range(max_new_tokens):
             chosen = draw(reader.logits(), sampling, generator, seen)  # (B, 1)
             if seen is not None:
@@ -181,6 +183,7 @@ def generate(
     lengths: Sequence[int] | None = None,
     padding: str = "right",
     cache: bool = True,
+    compile: bool = False,
 ) -> Int[Tensor, "B T_all"]:
     """The prompts as they were given, then the new tokens: T + max_new_tokens ids a row, or fewer.
 
@@ -200,5 +203,6 @@ def generate(
         lengths=lengths,
         padding=padding,
         cache=cache,
+        compile=compile,
     )
     return torch.cat((tokens, *steps), dim=1)
