@@ -129,13 +129,13 @@ def cut_to_rank(
     """
     fig, (top, bottom) = figure(4.6, 2, sharex=True)
     places = np.arange(len(ranks))
-    for ax, values, whole, color, marker in (
-        (top, right, full[0], BLUE, MARKERS[0]),
-        (bottom, losses, full[1], ORANGE, MARKERS[1]),
+    for ax, values, whole, color, marker, (x, up, side) in (
+        (top, right, full[0], BLUE, MARKERS[0], (0, 3, "left")),
+        (bottom, losses, full[1], ORANGE, MARKERS[1], (places[-1], 10, "right")),
     ):
         ax.plot(places, values, color=color, marker=marker, linestyle="-")
         ax.axhline(whole, color=GREY, linestyle=":", linewidth=1.6)
-        ax.annotate("the whole change", (0, whole), (0, 3), textcoords="offset points", va="bottom")
+        ax.annotate("the whole change", (x, whole), (0, up), textcoords="offset points", va="bottom", ha=side)
     top.set(ylabel="questions right", ylim=(-0.05, 1.15))
     bottom.set(xlabel="rank that is left of each change", ylabel="loss (nats a token)", yscale="log")
     plain_log_axis(bottom.yaxis, (0.01, 0.03, 0.1, 0.3, 1, 3, 10))
