@@ -38,7 +38,7 @@ class Finetune:
     the folder of a Hugging Face model. Empty: the small model that comes with the package."""
     side: Literal["chosen", "rejected"] = "chosen"
     """Which conversation of each pair, with hh-rlhf."""
-    conversations: int = 8000
+    conversations: int = 5000
     """How many conversations to train on, with stories."""
     turns: int = 10
     """How many questions about each story, at most."""

@@ -45,7 +45,7 @@ class FinetuneConfig(TrainConfig):
     """lora: a low-rank change of every linear layer, and new tokens; full: all weights."""
     replay: float = 0.125
     """Share of each batch that is text of the kind the model was trained on, where such text is given."""
-    steps: int = 1000
+    steps: int = 600
     """Updates in the whole run."""
     batch_size: int = 8
     """Sequences a micro-batch."""
@@ -55,9 +55,9 @@ class FinetuneConfig(TrainConfig):
     """Updates over which the learning rate rises."""
     weight_decay: float = 0.0
     """Decay of the weights, on the matrices of linear layers only."""
-    evaluate_every: int = 500
+    evaluate_every: int = 300
     """Updates between two evaluations on the validation conversations; the last is always evaluated."""
-    save_every: int = 250
+    save_every: int = 200
     """Updates between two checkpoints to resume from."""
 
     def __post_init__(self) -> None:
