@@ -17,7 +17,7 @@ from microgpt_ref._files import atomic_write
 PAGE = ROOT / "book" / "session.md"
 RECORDED = ROOT / "benchmarks" / "results" / "session.json"
 BEGIN, END = "<!-- recorded: filled in by `make figures` -->", "<!-- end of recorded -->"
-WIDTH = 64  # characters that a phone shows without scrolling far
+WIDTH = 36  # with the seconds, what a phone shows without scrolling
 
 
 def console(lines: list[dict[str, Any]]) -> str:
