@@ -34,8 +34,9 @@ class KVCache(NamedTuple):
     as in sliding-window attention (Beltagy et al. 2020).
     """
 
-    keys: Float[Array, "N B n_kv_head context D"]
-    values: Float[Array, "N B n_kv_head context D"]
+    keys: tuple[Kept, ...]
+    """One array a layer: inside `jit` each is written in place; one array of all layers would be copied."""
+    values: tuple[Kept, ...]
     lengths: Int[Array, " B"]
     """How many tokens of each row were read: the position of its next one."""
 
@@ -53,9 +54,10 @@ class Places(NamedTuple):
 
 def empty_cache(parameters: Parameters, rows: int, config: GPTConfig) -> KVCache:
     """Room for `context` tokens a row: 2 · N · B · n_kv_head · context · D numbers."""
-    shape = (config.n_layer, rows, config.kv_heads, config.context, config.head_width)
-    zeros = jnp.zeros(shape, parameters["embedding.weight"].dtype)  # (N, B, n_kv_head, context, D)
-    return KVCache(zeros, zeros, jnp.zeros(rows, jnp.int32))
+    shape = (rows, config.kv_heads, config.context, config.head_width)
+    zeros = jnp.zeros(shape, parameters["embedding.weight"].dtype)  # (B, n_kv_head, context, D)
+    layers = (zeros,) * config.n_layer
+    return KVCache(layers, layers, jnp.zeros(rows, jnp.int32))
 
 
 def read(
@@ -78,11 +80,11 @@ def read(
     """
     places = find_places(tokens, cache, config, longest)
     x = embed(tokens, parameters, config, places)  # (B, n, C)
-    keys, values = cache.keys, cache.values
-    for layer in range(config.n_layer):
-        own = part(parameters, f"blocks.{layer}")
-        x, new_keys, new_values = read_block(x, own, keys[layer], values[layer], places, config)
-        keys, values = keys.at[layer].set(new_keys), values.at[layer].set(new_values)
+    layers = []
+    for layer, kept in enumerate(zip(cache.keys, cache.values, strict=True)):
+        x, *kept_too = read_block(x, part(parameters, f"blocks.{layer}"), *kept, places, config)
+        layers.append(kept_too)
+    keys, values = zip(*layers, strict=True)
     x = jnp.take_along_axis(x, (counts - 1)[:, None, None], axis=1)  # (B, 1, C)
     return head(x, parameters, config)[:, 0], KVCache(keys, values, cache.lengths + counts)
 
@@ -100,7 +102,7 @@ def find_places(tokens: Int[Array, "B n"], cache: KVCache, config: GPTConfig, lo
     turns = None
     if config.position == "rotary":
         angles = rotary_angles(max(longest, size), config.head_width, config.rope_base)
-        dtype = cache.keys.dtype
+        dtype = cache.keys[0].dtype
         cos, sin = (jnp.asarray(table, dtype)[positions] for table in (np.cos(angles), np.sin(angles)))
         turns = cos[:, None], sin[:, None]
     return Places(positions, write, visible, turns)
