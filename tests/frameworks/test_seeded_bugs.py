@@ -137,7 +137,7 @@ FORWARD = [
         forward(PLAIN.replace(position="sinusoidal"), "jax")),
     Bug("bias forgotten", basics.linear, "if bias is not None:", "if False:", forward()),
     Bug("bias forgotten in JAX", jax_basics.linear,
-        "return out if bias is None else out + bias", "return out", forward(PLAIN, "jax")),
+        "out = out if bias is None else out + bias", "out = out", forward(PLAIN, "jax")),
     Bug("grouped heads in turn", jax_attention.attention_layer,
         "jnp.repeat(k, groups, axis=1), jnp.repeat(v, groups, axis=1)",
         "jnp.tile(k, (1, groups, 1, 1)), jnp.tile(v, (1, groups, 1, 1))", forward(GROUPED, "jax")),
