@@ -148,7 +148,6 @@ def result(base: Checkpoint, runs: dict[str, Any]) -> dict[str, Any]:
     best = max(lora, key=lambda name: lora[name]["right"]["all"])
     kept = {name: runs["before"]["story_loss"] / run["story_loss"] for name, run in runs.items()}
     zain = of_zain()
-    small, full = runs["rank 16"], runs["full"]
     return {
         "title": "Fine-tuning on questions about stories",
         "command": "python -m benchmarks.finetune",
@@ -162,23 +161,34 @@ def result(base: Checkpoint, runs: dict[str, Any]) -> dict[str, Any]:
         "kept": kept,
         "best_lora": best,
         "zain": zain,
-        "measured": [
-            row("Unseen questions answered right, before", runs["before"]["right"]["all"], 1),
-            row(f"The same, after LoRA ({best})", lora[best]["right"]["all"], 1, RIGHT, "higher", True),
-            row("Training time of that", lora[best]["seconds"], 0, LIMIT, "lower", True, "s"),
-            row("Base model's story loss kept", kept[best], 1, KEPT, "higher", True),
-            row("Questions right after LoRA of rank 1", runs["rank 1"]["right"]["all"], 1),
-            row("Questions right after training all weights", full["right"]["all"], 1),
-            row("Story loss kept after training all weights", kept["full"], 1),
-            row("Parameters trained, LoRA of rank 16", small["trainable"], 0, unit=""),
-            row("Parameters trained, all weights", full["trainable"], 0, unit=""),
-            row("Gradients and AdamW's state, LoRA of rank 16", megabytes(small), 2, unit="MB"),
-            row("Gradients and AdamW's state, all weights", megabytes(full), 2, unit="MB"),
-            row("zain-124m, LoRA of rank 16: parameters trained, by formula", zain["lora"], 0, unit=""),
-            row("zain-124m: memory of LoRA, as a share of full fine-tuning's, by formula",
-                zain["lora_bytes"] / zain["full_bytes"], 1),
-        ],
-    }  # fmt: skip
+        "measured": rows(runs, best, kept, zain),
+    }
+
+
+def rows(
+    runs: dict[str, Any], best: str, kept: dict[str, float], zain: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The figures of the results page."""
+    right = "Questions about unseen stories answered right"
+    lora, small, full = runs[best], runs["rank 16"], runs["full"]
+    share = zain["lora_bytes"] / zain["full_bytes"]
+    return [
+        row(f"{right}, before fine-tuning", runs["before"]["right"]["all"], 1),
+        row(f"{right}, after LoRA ({best})", lora["right"]["all"], 1, RIGHT, "higher", True),
+        row(
+            f"Training time of LoRA ({best}) on two CPU cores", lora["seconds"], 0, LIMIT, "lower", True, "s"
+        ),
+        row(f"The base model's story loss that LoRA ({best}) keeps", kept[best], 1, KEPT, "higher", True),
+        row("Questions right after LoRA of rank 1", runs["rank 1"]["right"]["all"], 1),
+        row("Questions right after training all weights", full["right"]["all"], 1),
+        row("Story loss kept after training all weights", kept["full"], 1),
+        row("Parameters trained, LoRA of rank 16", small["trainable"], 0, unit=""),
+        row("Parameters trained, all weights", full["trainable"], 0, unit=""),
+        row("Gradients and AdamW's state, LoRA of rank 16", megabytes(small), 2, unit="MB"),
+        row("Gradients and AdamW's state, all weights", megabytes(full), 2, unit="MB"),
+        row("zain-124m, LoRA of rank 16: parameters trained, by formula", zain["lora"], 0, unit=""),
+        row("zain-124m: memory of LoRA, as a share of full fine-tuning's, by formula", share, 1),
+    ]
 
 
 def megabytes(run: dict[str, Any]) -> float:

@@ -132,7 +132,7 @@ def print_what_it_can(tuner: Finetuner, out: Path) -> None:
     print(f"{share:.1%} of {UNSEEN} questions about unseen stories answered right, letter for letter")
     text = "".join(stories.generate(TOLD, tuner.config.seed, "validation"))
     before, after = (
-        evaluate(each, cut, text, stories=True).loss
+        evaluate(each, cut, text, stories=True).bits_per_character
         for each, cut in ((tuner.base.build_torch(), tuner.base.build_tokenizer()), (model, tokenizer))
     )
-    print(f"loss on stories {before:.4f} before, {after:.4f} after, nats a character")
+    print(f"loss on stories {before:.4f} before, {after:.4f} after, in bits a character")

@@ -236,10 +236,8 @@ def generate(
         min_p=min_p,
         repetition_penalty=repetition_penalty,
     )
-    state, plan = (
-        start(parameters, tokens, config, lengths, padding, cache),
-        Plan(config, sampling, max_new_tokens),
-    )
+    state = start(parameters, tokens, config, lengths, padding, cache)
+    plan = Plan(config, sampling, max_new_tokens)
     if stop:
         new = one_by_one(parameters, state, key, plan, stop)
         return jnp.concatenate((tokens, *new), axis=1)

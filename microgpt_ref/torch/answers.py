@@ -13,7 +13,7 @@ from microgpt_ref.tokenizers import CHAT_TOKENS, Tokenizer
 from microgpt_ref.torch.gpt import GPT
 from microgpt_ref.torch.sample import stream
 
-LONGEST_ANSWER = 64  # characters; no story's answer is longer
+LONGEST_ANSWER = 64  # tokens; as characters, too, no story's answer has more
 
 
 def answers(

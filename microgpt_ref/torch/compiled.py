@@ -1,7 +1,7 @@
 """The step of one token with a cache as one compiled function: the fast path of `cache.read`.
 
-Compiling takes from ten seconds to a minute, once for a model's shape; PyTorch keeps the result on disk.
-After that what is left of a step is reading the weights and the cache.
+Compiling takes a while, once for a model's shape; PyTorch keeps the result on disk. After that a step
+spends most of its time on reading the weights and the cache.
 """
 
 from __future__ import annotations

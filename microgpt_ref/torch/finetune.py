@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch.nn import functional
 
 from microgpt_ref import chat, checkpoint
 from microgpt_ref.chat import Conversation
 from microgpt_ref.checkpoint import Checkpoint
 from microgpt_ref.config import GPTConfig
 from microgpt_ref.datasets import Dataset
+from microgpt_ref.evaluate import losses_of_sequences
 from microgpt_ref.lora import LoRAConfig
 from microgpt_ref.shards import random_batch
 from microgpt_ref.torch import resuming
@@ -50,7 +50,8 @@ class FinetuneConfig(TrainConfig):
     batch_size: int = 8
     """Sequences a micro-batch."""
     learning_rate: float = 5e-3
-    """Peak learning rate of AdamW; full fine-tuning wants a tenth to a third of LoRA's."""
+    """Peak learning rate of AdamW, for LoRA on the small models that come with the package; full fine-tuning
+    and larger models want less (Hu et al. 2021 take 2e-4 for LoRA on GPT-2)."""
     warmup_steps: int = 30
     """Updates over which the learning rate rises."""
     weight_decay: float = 0.0
@@ -102,9 +103,8 @@ class Rows:
         talks = config.batch_size - self.plain
         first = (step * config.accumulate + micro_batch) * talks
         numbers = np.arange(first, first + talks)
-        chosen = [
-            self.order(int(epoch))[number] for epoch, number in zip(numbers // n, numbers % n, strict=True)
-        ]
+        epochs = np.unique(numbers // n)
+        chosen = np.concatenate([self.order(epoch)[numbers[numbers // n == epoch] % n] for epoch in epochs])
         inputs, targets = self.inputs[chosen], self.targets[chosen]
         if self.plain:
             dice = np.random.default_rng([config.seed, step, micro_batch])
@@ -112,9 +112,9 @@ class Rows:
             inputs, targets = (np.concatenate(both) for both in zip((inputs, targets), text, strict=True))
         return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
 
-    def order(self, epoch: int) -> Int[np.ndarray, " n"]:
+    def order(self, epoch: np.integer[Any]) -> Int[np.ndarray, " n"]:
         """The order of the rows in that epoch."""
-        return np.random.default_rng([self.config.seed, 1, epoch]).permutation(len(self.inputs))
+        return np.random.default_rng([self.config.seed, 1, int(epoch)]).permutation(len(self.inputs))
 
 
 @dataclass(frozen=True)
@@ -193,25 +193,19 @@ class Finetuner(Trainer):
         encoded, refused = chat.encode_all(conversations, self.tokenizer, context)
         self.refused += refused
         if not encoded:
-            reasons = (
-                ", ".join(f"{count} × {reason}" for reason, count in refused.items()) or "there are none"
+            reasons = ", ".join(f"{count} × {reason}" for reason, count in refused.items())
+            raise ValueError(
+                f"no conversation is left to train on or to validate ({reasons or 'there is none'}); give "
+                f"ten or more, of which a tenth is kept to validate, or a longer context"
             )
-            raise ValueError(f"no conversation is left to use ({reasons}); give others, or a longer context")
         return encoded
 
-    @torch.inference_mode()
     def evaluate(self) -> ChatEvaluation:
-        """The loss on every answer of the validation conversations, in float32."""
-        self.model.eval()
-        inputs, targets = chat.pack(self.validation, self.model.config.context)
-        total, count = 0.0, 0
-        for start in range(0, len(inputs), 16):
-            x = torch.from_numpy(inputs[start : start + 16]).to(self.device)
-            y = torch.from_numpy(targets[start : start + 16]).to(self.device)
-            logits = self.model(x).float().flatten(0, 1)
-            total += float(functional.cross_entropy(logits, y.flatten(), ignore_index=-1, reduction="sum"))
-            count += int((y >= 0).sum())
-        return ChatEvaluation(count, total / count)
+        """The loss on every answer of the validation conversations, each read alone, in float32."""
+        losses = losses_of_sequences(self.model, [each.ids for each in self.validation])
+        pairs = zip(losses, self.validation, strict=True)
+        counted = np.concatenate([loss[each.answers[1:]] for loss, each in pairs])
+        return ChatEvaluation(len(counted), float(counted.mean()))
 
     def result(self) -> Checkpoint:
         """The model as it is now as an ordinary checkpoint: LoRA merged, new rows joined."""

@@ -1,6 +1,7 @@
 """Linear layers for a few rows on a CPU, where time goes into reading the weights.
 
-For one row PyTorch's matrix product reads a weight several times slower than memory could give it. The
+For one row PyTorch's matrix product reads a weight slower than memory could give it; see
+`benchmarks/results/decoding.json`. The
 same product as a batch of smaller ones is spread over the cores and reads it once, in order. The numbers are
 the same up to rounding.
 """
@@ -55,7 +56,7 @@ class RowsLinear(nn.Linear):
         """x Wᵀ + b."""
         if x.numel() != self.in_features:
             return rows_linear(x, self.weight, self.bias)
-        # transposed, not reshaped to a column: by its strides the product chooses a kernel, five times faster
+        # transposed, not reshaped to a column: by its strides the product chooses a faster kernel
         column = x.reshape(1, -1).t().expand(len(self.parts), -1, -1)
         return torch.baddbmm(self.bias_parts, self.parts, column).view(*x.shape[:-1], -1)
 

@@ -129,7 +129,7 @@ def stream(
             whose ids do not matter.
         padding: the side of it, "right" or "left".
         cache: whether keys and values are kept, or the whole text is read again for each token.
-        compile: whether the step with a cache is compiled first, which takes up to a minute: for long texts.
+        compile: whether the step with a cache is compiled first, which takes a while: for long texts.
 
     Raises:
         ValueError: for an empty prompt, or a setting that cannot be meant.

@@ -19,7 +19,7 @@ from microgpt_ref.lora import LoRAConfig
 from microgpt_ref.parameters import initial_parameters, parameter_shapes
 from microgpt_ref.tokenizers import CHAT_TOKENS, CharacterTokenizer
 from microgpt_ref.torch import GPT
-from microgpt_ref.torch.finetune import ChatEvaluation, FinetuneConfig, Finetuner
+from microgpt_ref.torch.finetune import FinetuneConfig, Finetuner
 from microgpt_ref.torch.lora import load_adapter, remove_lora
 from microgpt_ref.torch.resuming import rewind_log
 
@@ -128,7 +128,7 @@ def test_it_learns_to_answer_and_what_is_saved_answers_the_same(tmp_path: Path) 
     assert run.best is not None
     model, tokenizer = checkpoint.load_model(tmp_path)
     assert tokenizer.vocab_size == model.config.vocab_size
-    inputs, targets = (torch.from_numpy(each) for each in chat.pack(run.validation, 48))
+    inputs, targets = (torch.from_numpy(each) for each in chat.rows(run.validation, 48))
     logits = model(inputs).flatten(0, 1)
     loss = functional.cross_entropy(logits, targets.flatten(), ignore_index=-1).item()
     assert loss == pytest.approx(run.best, rel=1e-4)
@@ -179,9 +179,9 @@ def test_the_evaluation_is_the_mean_over_the_answers_tokens() -> None:
         chosen = logits[torch.arange(len(ids) - 1), torch.from_numpy(ids[1:])]
         total -= chosen[torch.from_numpy(answers[1:])].sum().item()
         count += int(answers[1:].sum())
-    run.validation = [chat.encode(talk, run.tokenizer, 48) for talk in DIALOGUES.validation]
-    alone = dataclasses.replace(run.evaluate())
-    assert alone.tokens == count
+    measured = run.evaluate()
+    assert measured.tokens == count
+    assert measured.loss == pytest.approx(total / count, rel=1e-5)
     inputs, targets = chat.rows(run.validation, 48)
     logits = run.model(torch.from_numpy(inputs)).flatten(0, 1)
     by_rows = functional.cross_entropy(logits, torch.from_numpy(targets).flatten(), ignore_index=-1)
@@ -193,8 +193,10 @@ def test_what_does_not_fit_is_counted_and_nothing_left_is_an_error() -> None:
     mixed = Dialogues([*TALKS[:12], long], TALKS[12:], Counter({"no answer at the end": 2}))
     run = Finetuner(base(), RECIPE, LORA, mixed, TEXT)
     assert run.refused == {"no answer at the end": 2, "the last answer fills the context": 1}
-    with pytest.raises(ValueError, match=r"no conversation is left to use \(1 × the last answer fills"):
+    with pytest.raises(ValueError, match=r"no conversation is left .* \(1 × the last answer fills"):
         Finetuner(base(), RECIPE, LORA, Dialogues([long], TALKS, Counter()), TEXT)
+    with pytest.raises(ValueError, match=r"there is none.*give ten or more"):
+        Finetuner(base(), RECIPE, LORA, Dialogues(TALKS, [], Counter()), TEXT)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,3 @@ def test_a_bad_recipe_is_refused(changes: dict[str, object], message: str) -> No
 def test_a_batch_of_plain_text_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="leaves no conversation in a batch of 2"):
         Finetuner(base(), dataclasses.replace(RECIPE, batch_size=2, replay=0.8), LORA, DIALOGUES, TEXT)
-
-
-def test_an_evaluation_can_be_written_down() -> None:
-    assert ChatEvaluation(3, 0.5).to_dict() == {"tokens": 3, "loss": 0.5}
