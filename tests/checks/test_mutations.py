@@ -1,0 +1,92 @@
+"""Wrong answers are rejected, most with their very mistake named; right ones, in any style, are accepted."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from microgpt_ref.checks import CHAPTERS, examine, load, names
+from microgpt_ref.checks.running import run
+from tests.checks.answers import Answer, right_answers, wrong_answers
+
+WRITTEN = [
+    chapter
+    for chapter, word in CHAPTERS.items()
+    if importlib.util.find_spec(f"tests.checks.wrong_answers.ch{chapter}_{word}")
+]
+EXERCISES = [name for chapter in WRITTEN for name in names(chapter)]
+BAD = [answer for chapter in WRITTEN for answer in wrong_answers(chapter)]
+GOOD = [answer for chapter in WRITTEN for answer in right_answers(chapter)]
+
+
+@functools.cache
+def report_on(answer: Answer):
+    return examine(answer.exercise, answer.function)
+
+
+@pytest.mark.parametrize("answer", BAD, ids=str)
+def test_wrong_answer_is_rejected_and_named(answer):
+    report = report_on(answer)
+    assert not report.passed, f"{answer} was accepted: {report}"
+    if answer.mistake is not None:
+        assert report.diagnosis == answer.mistake, f"told {report.diagnosis!r}:\n{report}"
+
+
+@pytest.mark.parametrize("answer", GOOD, ids=str)
+def test_right_answer_is_accepted(answer):
+    report = report_on(answer)
+    assert report.passed, report.message
+    assert report.message.startswith("✓")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_enough_answers_are_tried(name):
+    bad = [answer for answer in BAD if answer.exercise == name]
+    good = [answer for answer in GOOD if answer.exercise == name]
+    assert len(bad) >= 6, f"{name} has {len(bad)} wrong answers"
+    assert len(good) >= 2, f"{name} has {len(good)} right answers in other ways"
+    assert len({answer.way for answer in good}) == len(good)
+    named = sum(
+        answer.mistake is not None and report_on(answer).diagnosis == answer.mistake for answer in bad
+    )
+    assert named >= 0.8 * len(bad), f"{name}: {named} of {len(bad)} mistakes are named"
+    distinct = Counter(answer.mistake for answer in bad if answer.mistake)
+    assert len(distinct) >= 5, f"{name}: the wrong answers make only the mistakes {sorted(distinct)}"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_mistake_is_one_and_is_told_apart(name):
+    """Each function that a check holds to be a mistake is rejected, with its own name or an earlier one's."""
+    task = load(name)
+    for key, mistake in task.mistakes.items():
+        report = examine(name, mistake.answer)
+        assert not report.passed, f"the mistake {key!r} of {name} is accepted"
+        assert report.diagnosis == key, f"the mistake {key!r} of {name} is told as {report.diagnosis!r}"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_recorded_results_are_rejected(name):
+    """An answer that gives, for each case, what was right for other numbers: hard-coding does not pass."""
+    task = load(name)
+    generator = np.random.default_rng()
+    cases = [case for case in task.cases for _ in range(task.rounds)]
+    recorded = iter([run(lambda *a: task.call(task.reference, a), c.make(generator), 60.0) for c in cases])
+
+    def hard_coded(*_, **__):
+        outcome = next(recorded)
+        if outcome.error:
+            raise outcome.error
+        return outcome.value
+
+    if task.drive is None:
+        assert not examine(name, hard_coded).passed
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_reference_passes_its_own_check(name):
+    task = load(name)
+    assert examine(name, task.reference).passed
