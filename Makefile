@@ -18,7 +18,7 @@ export TQDM_DISABLE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help environment book serve lab test quick chapters figures bench repository lint clean
+.PHONY: help environment book serve lab test quick chapters exercises figures bench repository lint clean
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -45,6 +45,9 @@ quick: environment  ## lint, types and the fast tests, in under two minutes
 
 chapters: environment  ## run the notebooks again and store their outputs (CHAPTER=02 for one)
 	@$(PY) -m book.tools.notebooks execute $(CHAPTER)
+
+exercises: environment  ## make students' notebooks and the chapters' sections from the masters (CHAPTER=02 for one)
+	@$(PY) -m book.tools.exercises build $(CHAPTER)
 
 figures: environment  ## draw the book's own pictures, fill in README's measured numbers
 	@$(PY) -m book.figures.draw

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from pathlib import Path
 
@@ -30,6 +30,7 @@ NOTEBOOK_METADATA = {
     },
 }
 CELL_METADATA = ("mystnb", "tags")
+EXERCISE_METADATA = (*CELL_METADATA, "exercise", "exercise_variant", "nbgrader")
 # Folders that exist on one machine and not on the reader's.
 LOCAL_PATH = re.compile(
     r"(?<![\w.:/~-])/(?:home|root|Users|tmp|var|work|mnt|opt|usr|private|workspace|content)/\S*"
@@ -62,9 +63,12 @@ def write(path: Path, notebook: NotebookNode) -> None:
         beside.unlink(missing_ok=True)
 
 
-def normalise(notebook: NotebookNode) -> NotebookNode:
-    """A copy in normal form: the same whichever tool wrote it, and normalising it again changes nothing."""
-    cells = [_normal_cell(cell) for cell in notebook.cells if cell.source.strip()]
+def normalise(notebook: NotebookNode, keep: Sequence[str] = CELL_METADATA) -> NotebookNode:
+    """A copy in normal form: the same whichever tool wrote it, and normalising it again changes nothing.
+
+    Of a cell's metadata only the keys in `keep` stay.
+    """
+    cells = [_normal_cell(cell, keep) for cell in notebook.cells if cell.source.strip()]
     taken: set[str] = set()
     for cell in cells:
         cell["id"] = _cell_id(cell, taken)
@@ -73,12 +77,21 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     )
 
 
-def _normal_cell(cell: NotebookNode) -> dict:
+def normalise_exercises(notebook: NotebookNode) -> NotebookNode:
+    """The normal form of exercises: they are stored without outputs, and keep what nbgrader must know."""
+    normal = normalise(notebook, keep=EXERCISE_METADATA)
+    for cell in normal.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    return normal
+
+
+def _normal_cell(cell: NotebookNode, keep: Sequence[str]) -> dict:
     if cell.get("attachments"):
         raise NotebookError(
             f"a pasted attachment, in the cell that begins {cell.source[:40]!r}: Colab loses it"
         )
-    metadata = {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
+    metadata = {key: cell.metadata[key] for key in keep if cell.metadata.get(key)}
     lines = [
         line.rstrip() if cell.cell_type == "code" else line for line in cell.source.strip("\n").split("\n")
     ]

@@ -2,7 +2,7 @@
 
     make repository URL=https://github.com/you/fork [BRANCH=main]
 
-Colab opens chapters from it, setup cells install from it, and the book links to it.
+Colab opens chapters and exercises from it, setup cells install from it, and the book links to it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT_FILES = (".md", ".ipynb", ".yml", ".toml", ".cff", ".py", ".html", ".css", ".bib", ".svg", ".txt")
+GITHUB = "https://github.com"
+COLAB = "https://colab.research.google.com/github"
 URL = re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-]")
 
 
@@ -47,6 +49,14 @@ class Repository:
         """What pip installs on Colab."""
         return f"microgpt-ref @ git+{self.url}@{self.branch}"
 
+    def file(self, path: str) -> str:
+        """The page of a file, such as `chapters/04_attention.ipynb`."""
+        return f"{self.url}/blob/{self.branch}/{path}"
+
+    def colab(self, path: str) -> str:
+        """The address that opens a notebook on Colab."""
+        return COLAB + self.file(path).removeprefix(GITHUB)
+
 
 def configured(root: Path = ROOT) -> Repository:
     """The one setting, from `_config.yml`."""
@@ -72,13 +82,19 @@ def text_files(root: Path) -> Iterator[Path]:
 
 def rename(old: Repository, new: Repository, root: Path = ROOT) -> list[Path]:
     """Put `new` wherever `old` stands; returns the files that changed."""
+    place = {one: one.url.removeprefix(GITHUB) for one in (old, new)}  # /owner/name
+    branch = r"(?:(?P<before>@|/blob/|/tree/)" + re.escape(old.branch) + r"\b)?"
     address = re.compile(
-        re.escape(old.url) + r"(?![A-Za-z0-9_-])(?P<branch>@" + re.escape(old.branch) + r"\b)?"
+        rf"(?P<site>{re.escape(GITHUB)}|{re.escape(COLAB)}){re.escape(place[old])}(?![A-Za-z0-9_-]){branch}"
     )
+
+    def renamed(match: re.Match[str]) -> str:
+        return match["site"] + place[new] + (match["before"] + new.branch if match["before"] else "")
+
     changed = []
     for path in text_files(root):
         before = path.read_text(encoding="utf-8")
-        after = address.sub(lambda match: new.url + (f"@{new.branch}" if match["branch"] else ""), before)
+        after = address.sub(renamed, before)
         if path == root / "_config.yml":
             after = re.sub(r"(?m)^(  branch:\s*)\S+", lambda match: match[1] + new.branch, after)
         if after != before:
