@@ -192,13 +192,17 @@ def _example(answer: Any, trial: Trial) -> str:
         parameters = list(inspect.signature(answer).parameters)
     except (TypeError, ValueError):
         parameters = []
-    given = [
-        f"    {parameters[i] if i < len(parameters) else f'argument {i + 1}'} = {show(value)}"
-        for i, value in enumerate(trial.arguments)
-    ]
-    lines = [f"\n  The smallest example that fails ({trial.case.name}):", *given]
+    labels = [f"argument {i + 1}" for i in range(len(trial.arguments))]
+    labels[: len(parameters)] = parameters[: len(labels)]
+    lines = [f"\n  The smallest example that fails ({trial.case.name}):"]
+    lines += [_labelled(f"{label} = ", value) for label, value in zip(labels, trial.arguments, strict=True)]
     if trial.got.error is None:
-        lines.append(f"    your answer: {show(trial.got.value)}")
+        lines.append(_labelled("your answer: ", trial.got.value))
     if trial.got.printed.strip():
         lines.append(f"  Your function printed: {trial.got.printed.strip()}")
     return "\n".join(lines)
+
+
+def _labelled(label: str, value: Any) -> str:
+    """One line, or several below each other for a table."""
+    return f"    {label}" + show(value).replace("\n", "\n" + " " * (4 + len(label)))

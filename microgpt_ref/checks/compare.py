@@ -164,9 +164,8 @@ def show(value: Any, longest: int = 200) -> str:
     if isinstance(value, np.ndarray) and value.size > 24:
         return f"an array of shape {value.shape}"
     if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=3, suppress_small=True, separator=", ").replace(
-            "\n", "\n    "
-        )
+        text = np.array2string(value, precision=3, suppress_small=True, separator=", ", max_line_width=120)
+        return text if value.ndim == 2 else " ".join(text.split())
     if isinstance(value, float | np.floating):
         return f"{float(value):.4g}"
     if isinstance(value, np.generic):
