@@ -44,7 +44,8 @@ __all__ = [
     "probe",
 ]
 
-SECONDS = 5.0  # that all calls of a learner's function may take together: JAX compiles each new shape
+SECONDS = 3.0  # that one call of a learner's function may take
+SECONDS_TOGETHER = 6.0  # that all its calls may take: JAX compiles for each new shape
 SECONDS_OF_A_MISTAKE = 2.0
 
 
@@ -88,11 +89,11 @@ def examine(name: str, answer: Any, **settings: Any) -> Report:
 
 def _trials(task: Exercise, answer: Callable[..., Any]) -> list[Trial]:
     """Call the answer on every case; stop at a stub, an endless loop or when the time is used up."""
-    generator, left, trials = np.random.default_rng(), SECONDS, list[Trial]()
+    generator, left, trials = np.random.default_rng(), SECONDS_TOGETHER, list[Trial]()
     for case in (case for case in task.cases for _ in range(task.rounds)):
         arguments = case.make(generator)
         wanted = run(lambda *a: task.call(task.reference, a), arguments, 60.0)
-        got = run(lambda *a: task.call(answer, a), arguments, left)
+        got = run(lambda *a: task.call(answer, a), arguments, min(left, SECONDS))
         left -= got.seconds
         trials.append(Trial(case, arguments, wanted, got, _fault(task, arguments, wanted, got)))
         if isinstance(got.error, NotImplementedError | OutOfTime):
@@ -104,7 +105,7 @@ def _fault(task: Exercise, arguments: tuple[Any, ...], wanted: Outcome, got: Out
     if isinstance(got.error, NotImplementedError):
         return Difference("not_written", "not written yet")
     if isinstance(got.error, OutOfTime):
-        text = f"your function does not end within {SECONDS:g} seconds; does a loop in it ever stop?"
+        text = f"your function did not end in {got.seconds:.0f} seconds; does a loop in it ever stop?"
         return Difference("endless", text)
     if wanted.error and got.error:
         return None if isinstance(got.error, type(wanted.error)) else Difference("raised", "")

@@ -114,8 +114,8 @@ WRONG = [
     (changes, "changed_arguments", "changes what it was given"),
     (leaves, "raised", "must not end the program"),
     (recurses, "raised", "calls itself without end"),
-    (never_ends, "endless", "does not end within"),
-    (catches_everything, "endless", "does not end within"),
+    (never_ends, "endless", "did not end in"),
+    (catches_everything, "endless", "did not end in"),
 ]
 
 
