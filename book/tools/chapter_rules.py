@@ -21,12 +21,17 @@ LONGEST, MEDIAN = 30, 8  # lines of a code cell
 ALT_LENGTH = 40  # characters that an alt text needs to say something
 SOON = 3  # an assert follows what varies within so many code cells
 LARGEST = 1.5e6  # bytes of a notebook
+QUESTIONS, SLIDES = (4, 6), (15, 25)
 
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 MYST = re.compile(r"^\s*(?:```+|~~~+|:::+)\s*\{|^:::|\{[a-z][a-z:-]*\}`|^\([\w-]+\)=", re.MULTILINE)
 CAPTION = re.compile(r"^\*\*Figure (\d+)\.\*\*", re.MULTILINE)
+
+UNDERSTANDING = "## Check your understanding"
+QUESTION = re.compile(r"^\*\*(\d+)\.\*\* +\S", re.MULTILINE)
+ANSWER = re.compile(r"<details><summary>Answer</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
 
 HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 FRAMEWORKS = ("pytorch", "jax")
@@ -238,6 +243,63 @@ def _names(tree: ast.Module, context: type[ast.expr_context]) -> set[str]:
     return names
 
 
+def understanding_is_checked(notebook: NotebookNode) -> list[str]:
+    """Four to six questions with folded answers, each computed by the cell `answers`, or with a source."""
+    text, code = _section(notebook, UNDERSTANDING)
+    found, questions = [], list(QUESTION.finditer(text))
+    numbers = [int(match[1]) for match in questions]
+    if not QUESTIONS[0] <= len(numbers) <= QUESTIONS[1] or numbers != list(range(1, len(numbers) + 1)):
+        found.append(f"the questions **1.**, **2.**, … are numbered {numbers}; {QUESTIONS} are asked for")
+    computed = ""
+    for cell in code:
+        if cell.id != "answers" or "hide-cell" not in tags(cell):
+            found.append(f"cell {cell.id} stands among the questions; only 'answers', tagged hide-cell, may")
+        elif cell.outputs or any(isinstance(node, ast.Expr) for node in ast.parse(cell.source).body):
+            found.append("the cell 'answers' prints or calls; it holds assert lines only")
+        elif "assert " in cell.source:
+            computed = cell.source
+    ends = [*(match.start() for match in questions[1:]), len(text)]
+    for match, end in zip(questions, ends, strict=True):
+        answers = ANSWER.findall(text[match.start() : end])
+        if len(answers) != 1:
+            found.append(f"question {match[1]} has {len(answers)} folded answers, not one")
+        elif not LINK.search(answers[0]) and not re.search(rf"#\D{{,12}}\b{match[1]}\b", computed):
+            found.append(
+                f"question {match[1]}: no comment of the cell 'answers' names it, and it has no source"
+            )
+    return found
+
+
+def _section(notebook: NotebookNode, heading: str) -> tuple[str, list[NotebookNode]]:
+    """The text and the code cells from a heading of level 2 to the next one."""
+    text, code, inside = list[str](), list[NotebookNode](), False
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            code += [cell] if inside else []
+            continue
+        for piece in re.split(r"^(?=## )", cell.source, flags=re.MULTILINE):
+            inside = piece.startswith(heading) or (inside and not piece.startswith("## "))
+            text += [piece] if inside else []
+    return "\n\n".join(text), code
+
+
+def slides_are_marked(notebook: NotebookNode) -> list[str]:
+    """The tags from which `microgpt-course slides` makes a lecture."""
+    marked = [(cell, {"slide", "slide-continued"} & set(tags(cell))) for cell in notebook.cells]
+    marked = [(cell, found) for cell, found in marked if found]
+    wrong = [f"cell {cell.id} has both tags of slides" for cell, found in marked if len(found) > 1]
+    if not SLIDES[0] <= len(marked) <= SLIDES[1]:
+        wrong.append(f"{len(marked)} cells are marked for slides; {SLIDES[0]} to {SLIDES[1]} are asked for")
+    if marked and "slide" not in marked[0][1]:
+        wrong.append(f"cell {marked[0][0].id} continues a slide, but none has begun")
+    pictures = 0
+    for cell, found in marked:
+        pictures = images(cell) + (pictures if "slide-continued" in found else 0)
+        if pictures > 1:
+            wrong.append(f"cell {cell.id} puts a second picture on a slide; begin another one")
+    return wrong
+
+
 RULES: tuple[Rule, ...] = (
     was_run_from_top_to_bottom,
     outputs_hold_on_any_machine,
@@ -252,6 +314,8 @@ RULES: tuple[Rule, ...] = (
     sections_stand_in_order,
     links_resolve,
     frameworks_can_be_skipped,
+    understanding_is_checked,
+    slides_are_marked,
 )
 
 

@@ -37,6 +37,7 @@ SECTIONS = (
     "## Compare with the reference",
     "## Common mistakes, and how each one looks",
     "## Summary",
+    "## Check your understanding",
     "## Exercises",
     "## Further reading",
 )

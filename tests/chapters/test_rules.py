@@ -27,6 +27,23 @@ def picture():
     return nbformat.v4.new_output("display_data", data=PICTURE)
 
 
+def question(number, words="Because."):
+    return f"**{number}.** Why?\n\n<details><summary>Answer</summary>\n\n{words}\n\n</details>"
+
+
+CITED = "See [a paper](https://arxiv.org/abs/1)."
+ANSWERS = "assert 1 + 1 == 2  # 1\nassert 2 + 1 == 3  # 2, the sum\nassert True  # question 3"
+
+
+def understanding():
+    """The section in which a reader tests what was understood: three answers computed, one with a source."""
+    questions = "\n\n".join([*map(question, (1, 2, 3)), question(4, CITED)])
+    return [
+        text(f"{rules.UNDERSTANDING}\n\n{questions}"),
+        nbformat.v4.new_code_cell(ANSWERS, id="answers", metadata={"tags": ["hide-cell"]}),
+    ]
+
+
 def sound():
     """A notebook without fault."""
     cells = [text("# A chapter\n\n" + "word " * 2200)]
@@ -34,6 +51,8 @@ def sound():
         cells.append(
             text(section + "\n\nSee [notation](../book/notation.md) and [a paper](https://arxiv.org/abs/1).")
         )
+        if section == rules.UNDERSTANDING:
+            cells[-1:] = understanding()
         if section == SECTIONS[1]:
             cells += [text("## Setup"), *setup_cells()]
     for number in range(1, 8):
@@ -46,6 +65,8 @@ def sound():
     cells += [code(f"print({n})", [stream(f"{n}\n")]) for n in range(60 - len(cells))]
     for number, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
         cell.execution_count = number
+    for number, cell in enumerate(cells[-15:]):
+        tagged(cell, "slide-continued" if number % 3 else "slide")
     return normalise(nbformat.v4.new_notebook(cells=cells))
 
 
@@ -60,6 +81,17 @@ def first_figure(notebook):
 def tagged(cell, tag="jax"):
     cell.metadata.update(tags=[tag])
     return cell
+
+
+def named(notebook, name):
+    return next(cell for cell in notebook.cells if cell.id == name)
+
+
+def reword(notebook, old, new):
+    """Other words in the section of questions."""
+    cell = next(c for c in notebook.cells if c.source.startswith(rules.UNDERSTANDING))
+    assert old in cell.source
+    cell.source = cell.source.replace(old, new)
 
 
 def change(cell, **fields):
@@ -157,6 +189,39 @@ FAULTS = {
         lambda nb: nb.cells.extend(
             [tagged(text("## The same in JAX")), tagged(code("y = 1")), text("## More"), code("print(y)")]
         ),
+    ),
+    "too few questions": ("understanding_is_checked", lambda nb: reword(nb, "**4.**", "**Four.**")),
+    "a question without answer": (
+        "understanding_is_checked",
+        lambda nb: reword(nb, question(2), "**2.** Why?"),
+    ),
+    "an answer that is neither computed nor cited": (
+        "understanding_is_checked",
+        lambda nb: reword(nb, CITED, "So."),
+    ),
+    "an answer that is computed no more": (
+        "understanding_is_checked",
+        lambda nb: change(named(nb, "answers"), source="assert 1 + 1 == 2  # 1\nassert True  # 3"),
+    ),
+    "answers in view": ("understanding_is_checked", lambda nb: change(named(nb, "answers"), metadata={})),
+    "answers that print": (
+        "understanding_is_checked",
+        lambda nb: change(named(nb, "answers"), source=ANSWERS + "\nprint(1)"),
+    ),
+    "other code among the questions": (
+        "understanding_is_checked",
+        lambda nb: change(named(nb, "answers"), id="other"),
+    ),
+    "no slides": ("slides_are_marked", lambda nb: [change(cell, metadata={}) for cell in nb.cells[-5:]]),
+    "too many slides": ("slides_are_marked", lambda nb: [tagged(cell, "slide") for cell in nb.cells[:30]]),
+    "a slide twice": (
+        "slides_are_marked",
+        lambda nb: nb.cells[-1].metadata.tags.extend(["slide", "slide-continued"]),
+    ),
+    "a slide that never began": ("slides_are_marked", lambda nb: tagged(nb.cells[0], "slide-continued")),
+    "two pictures on a slide": (
+        "slides_are_marked",
+        lambda nb: [change(cell, outputs=[picture()]) for cell in rules.code_cells(nb)[-2:]],
     ),
     "a dead link": ("links_resolve", lambda nb: nb.cells.append(text("[x](99_nowhere.ipynb)"))),
 }

@@ -140,7 +140,9 @@ def test_student_notebook_and_chapter_are_in_step_with_the_master(path):
     student = (tool.STUDENTS / path.name).read_text(encoding="utf-8")
     assert student == to_text(tool.student_notebook(master, path.stem)), remedy
     chapter_now = read(tool.CHAPTERS / path.name)
-    assert cell_of(chapter_now, tool.CELL).source == tool.section(master, path.stem), remedy
+    assert to_text(chapter_now) == to_text(tool.with_section(chapter_now, tool.section(master, path.stem))), (
+        remedy
+    )
 
 
 def test_each_student_notebook_has_a_master():
