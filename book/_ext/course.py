@@ -1,4 +1,4 @@
-"""What this book adds to Sphinx: measured numbers are read when it is built, and no page names a CDN."""
+"""What this book adds to Sphinx: results and exercises are read when it is built, and no page names a CDN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from book.tools import results
+from book.tools import exercise_page, results
 
 PLACE = "<!-- measured results -->"
 PAGE = "book/results"
@@ -16,6 +16,14 @@ def put_results(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put the tables of benchmarks/results where the page asks for them."""
     if docname == PAGE:
         source[0] = source[0].replace(PLACE, results.page(results.load()))
+
+
+def put_exercises(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the exercises of a chapter where it lists them; a changed master, or tool, makes the page anew."""
+    if master := exercise_page.master_of(docname):
+        source[0] = exercise_page.with_exercises(source[0], master)
+        for path in (str(master), exercise_page.__file__):
+            app.env.note_dependency(path)
 
 
 def read_again(app: Sphinx, *_: object) -> list[str]:
@@ -35,6 +43,7 @@ def _words_of(file: Any) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool | str]:
     app.connect("source-read", put_results)
+    app.connect("source-read", put_exercises)
     app.connect("env-get-outdated", read_again)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

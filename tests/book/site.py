@@ -16,7 +16,7 @@ from book.tools.checks import BOOK
 from book.tools.repository import ROOT
 
 HTML = ROOT / "_build" / "html"
-SOURCES = ("_config.yml", "_toc.yml", "index.md", "book", "chapters")
+SOURCES = ("_config.yml", "_toc.yml", "index.md", "book", "chapters", "exercises")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
