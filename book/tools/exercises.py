@@ -28,6 +28,9 @@ from microgpt_ref.course.masters import student_version
 
 SECTION = "## Exercises"
 CELL = "exercises"  # the name of the chapter's generated cell
+TIME = "## Time and what you need"
+# "About 90 minutes, and 70 more for the exercises"
+MINUTES = re.compile(r"\b\d+(?=\s+(?:more\s+|minutes\s+)?for\s+the\s+exercises)")
 LEVEL_2 = re.compile(r"^## ", re.MULTILINE)
 
 
@@ -85,6 +88,16 @@ def section(master: NotebookNode, stem: str) -> str:
     )
 
 
+def in_step(chapter: NotebookNode, master: NotebookNode, stem: str) -> NotebookNode:
+    """A copy of the chapter `stem` with its section of exercises, and their minutes where it tells its own."""
+    changed = with_section(chapter, section(master, stem))
+    minutes = sum(exercise.info.minutes for exercise in exercises(master))
+    for cell in changed.cells:
+        if cell.cell_type == "markdown" and TIME in cell.source:
+            cell.source = MINUTES.sub(str(minutes), cell.source)
+    return normalise(changed)  # the names of cells follow their text
+
+
 def with_section(chapter: NotebookNode, text: str) -> NotebookNode:
     """A copy of the chapter whose whole section "## Exercises" is one cell with this text."""
     changed = deepcopy(chapter)
@@ -120,7 +133,7 @@ def build(path: Path, students: Path = STUDENTS, chapters: Path = CHAPTERS) -> l
     try:
         master = master_form(read(path))
         student = student_notebook(master, path.stem)
-        changed = with_section(chapter, section(master, path.stem))
+        changed = in_step(chapter, master, path.stem)
     except (NotebookError, RuntimeError) as error:
         raise NotebookError(f"{path.name}, {error}") from None
     write(path, master)

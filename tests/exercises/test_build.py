@@ -92,6 +92,19 @@ def test_building_again_changes_nothing(course):
     assert before == {path: path.read_bytes() for path in before}
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["plus {} for the exercises", "and {} more for the exercises", "and {} minutes\nfor the exercises"],
+)
+def test_the_chapter_says_how_long_its_exercises_take(words):
+    notebook = chapter()
+    notebook.cells[
+        0
+    ].source = f"# A sample\n\n## Time and what you need\n\nAbout 90 minutes, {words.format(5)}."
+    changed = tool.in_step(notebook, SOUND, STEM).cells[0].source
+    assert changed.endswith(f"About 90 minutes, {words.format(70)}.")
+
+
 def test_a_chapter_that_ends_in_the_section_is_changed_too():
     notebook = chapter()
     notebook.cells = notebook.cells[:4]
@@ -140,9 +153,7 @@ def test_student_notebook_and_chapter_are_in_step_with_the_master(path):
     student = (tool.STUDENTS / path.name).read_text(encoding="utf-8")
     assert student == to_text(tool.student_notebook(master, path.stem)), remedy
     chapter_now = read(tool.CHAPTERS / path.name)
-    assert to_text(chapter_now) == to_text(tool.with_section(chapter_now, tool.section(master, path.stem))), (
-        remedy
-    )
+    assert to_text(chapter_now) == to_text(tool.in_step(chapter_now, master, path.stem)), remedy
 
 
 def test_each_student_notebook_has_a_master():
