@@ -6,16 +6,18 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from book.tools import exercise_page, results
+from book.tools import exercise_page, lecturers, results
 
 PLACE = "<!-- measured results -->"
 PAGE = "book/results"
 
 
-def put_results(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Put the tables of benchmarks/results where the page asks for them."""
+def put_tables(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the tables of benchmarks/results, or of the exercises, where a page asks for them."""
     if docname == PAGE:
         source[0] = source[0].replace(PLACE, results.page(results.load()))
+    if docname == lecturers.PAGE:
+        source[0] = lecturers.page(source[0])
 
 
 def put_exercises(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -27,8 +29,8 @@ def put_exercises(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def read_again(app: Sphinx, *_: object) -> list[str]:
-    """Results may be new or gone although the page is unchanged; it is short, so read it on every build."""
-    return [PAGE] if PAGE in app.env.found_docs else []
+    """Results may be new or gone although a page is unchanged; it is short, so read it on every build."""
+    return [page for page in (PAGE, lecturers.PAGE) if page in app.env.found_docs]
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -42,7 +44,7 @@ def _words_of(file: Any) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool | str]:
-    app.connect("source-read", put_results)
+    app.connect("source-read", put_tables)
     app.connect("source-read", put_exercises)
     app.connect("env-get-outdated", read_again)
     app.connect("html-page-context", drop_thebe, priority=900)

@@ -11,6 +11,8 @@ each wrong and right answer of `tests/checks` and stores in `exercises/checkers.
 from __future__ import annotations
 
 import argparse
+import importlib
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -20,12 +22,14 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from book.tools.masters import STUDENTS, counted, exercises, masters, with_meta_lines
+from book.tools.masters import STUDENTS, counted, exercises, load, masters, with_meta_lines
 from book.tools.notebook_form import NotebookError, normalise, normalise_exercises, read, write
 from book.tools.notebooks import CHAPTERS
 from book.tools.repository import configured
+from microgpt_ref.checks import names as names_of_checks
 from microgpt_ref.course.masters import student_version
 
+CHECKERS = STUDENTS / "checkers.json"
 SECTION = "## Exercises"
 CELL = "exercises"  # the name of the chapter's generated cell
 TIME = "## Time and what you need"
@@ -89,7 +93,7 @@ def section(master: NotebookNode, stem: str) -> str:
 
 
 def in_step(chapter: NotebookNode, master: NotebookNode, stem: str) -> NotebookNode:
-    """A copy of the chapter `stem` with its section of exercises, and their minutes where it tells its own."""
+    """A copy of the chapter with its section of exercises, and their minutes where it tells its own."""
     changed = with_section(chapter, section(master, stem))
     minutes = sum(exercise.info.minutes for exercise in exercises(master))
     for cell in changed.cells:
@@ -147,13 +151,32 @@ def build(path: Path, students: Path = STUDENTS, chapters: Path = CHAPTERS) -> l
     )
 
 
+def count(names: Sequence[str] = (), file: Path = CHECKERS) -> list[str]:
+    """Try every check of the chapters on wrong and right answers and store the counts; returns a summary."""
+    # what tries the checks belongs to the tests, which are there wherever this tool is
+    answers = importlib.import_module("tests.checks.answers")
+    chosen = [info.info.name for path in masters(names) for info in load(path)]
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    checked = [name for chapter in {name[:2] for name in chosen} for name in names_of_checks(chapter)]
+    fresh = {name: answers.count(name) for name in chosen if name in checked}
+    there = {info.info.name for path in masters() for info in load(path)}
+    counts = {name: row for name, row in sorted((known | fresh).items()) if name in there}
+    file.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    return [f"{name}: {row['named']} of {row['wrong']} named" for name, row in fresh.items()]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m book.tools.exercises", description="The exercises.")
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="bring student notebooks and chapters in step with the masters")
     make.add_argument("chapters", nargs="*", help="numbers or names; all if none is given")
+    tried = commands.add_parser("counts", help="try the checks on wrong and right answers, store the counts")
+    tried.add_argument("chapters", nargs="*", help="numbers or names; all if none is given")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "counts":
+            print("\n".join(count(options.chapters)))
+            return 0
         for path in masters(options.chapters):
             for remark in build(path):
                 print(f"{path.stem}: {remark}")

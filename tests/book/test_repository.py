@@ -5,8 +5,19 @@ import subprocess
 
 import pytest
 
+from book.tools.masters import masters
 from book.tools.notebooks import chapters
-from book.tools.repository import ROOT, URL, Repository, RepositoryError, configured, main, rename, text_files
+from book.tools.repository import (
+    COLAB,
+    ROOT,
+    URL,
+    Repository,
+    RepositoryError,
+    configured,
+    main,
+    rename,
+    text_files,
+)
 
 HERE = configured()
 MUST_NAME_IT = (
@@ -18,6 +29,8 @@ MUST_NAME_IT = (
     "microgpt_ref/measured.py",
     "pyproject.toml",
     "book/how_to_use.md",
+    "book/lecturers.md",
+    *(f"exercises/{part}{path.name}" for path in masters() for part in ("", "solutions/")),
     *(f"chapters/{path.name}" for path in chapters()),
 )
 
@@ -56,9 +69,16 @@ def test_one_command_changes_it_everywhere_and_back(copy):
     changed = rename(HERE, fork, copy)
     assert {str(path.relative_to(copy)) for path in changed} >= set(MUST_NAME_IT)
     assert configured(copy) == fork
+    place = HERE.url.removeprefix("https://github.com/")
     assert not any(HERE.url.encode() in text for text in texts(copy).values())
-    for path in (copy / "chapters").glob("*.ipynb"):
+    assert not any(f"{COLAB}/{place}".encode() in text for text in texts(copy).values())
+    for path in [*(copy / "chapters").glob("*.ipynb"), *(copy / "exercises").rglob("*.ipynb")]:
         assert fork.requirement in path.read_text(encoding="utf-8")
+    for path in (copy / "exercises").glob("*.ipynb"):
+        assert fork.colab(f"chapters/{path.name}") in path.read_text(encoding="utf-8")
+        assert fork.colab(f"exercises/{path.name}") in (copy / "chapters" / path.name).read_text(
+            encoding="utf-8"
+        )
     rename(fork, HERE, copy)
     assert texts(copy) == before
 
