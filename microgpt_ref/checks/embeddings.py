@@ -142,7 +142,7 @@ def add_rows(padding: int = 0) -> Exercise:
             Case(
                 "one token", lambda g: (g.normal(size=(1, 1, 2)), np.full((1, 1), padding + 1), padding + 2)
             ),
-            Case("one token, twice", lambda g: (g.normal(size=(1, 2, 2)), np.full((1, 2), padding + 1), 5)),
+            Case("one token twice", lambda g: (g.normal(size=(1, 2, 2)), np.full((1, 2), padding + 1), 5)),
             Case("nothing but padding", lambda g: (g.normal(size=(1, 2, 2)), np.full((1, 2), padding), 4)),
             case("B = 1", 1, 7, 3, 4, 6),
             case("T = 1", 7, 1, 3, 4, 6),
@@ -244,20 +244,20 @@ def scores_that_stay() -> Exercise:
         return answer
 
     def case(name: str, kind: str, T: int, place: int) -> Case:
-        return Case(f"{kind}, {name}", lambda g: (kind, T, place))
+        return Case(f"{kind}: {name}", lambda g: (kind, T, place))
 
     def longer(kind: str) -> Case:
         def make(g: np.random.Generator) -> tuple[str, int, int]:
             T = int(g.integers(6, 15))
             return kind, T, int(g.integers(2, T - 2))
 
-        return Case(f"{kind}, a longer text", make)
+        return Case(f"{kind}: a longer text", make)
 
     kinds = ("none", "added", "rotary")
     return Exercise(
         reference=experiment,
         cases=(
-            *(case("T = 1, inserted before it", kind, 1, 0) for kind in kinds),
+            *(case("T = 1", kind, 1, 0) for kind in kinds),
             *(case("T = 2, inserted between", kind, 2, 1) for kind in kinds[1:]),
             *(case("inserted at the end", kind, 3, 3) for kind in kinds[1:]),
             *(longer(kind) for kind in kinds),
@@ -357,11 +357,11 @@ def rotate_complex(base: float = 1_000.0) -> Exercise:
     return Exercise(
         reference=lambda x: by_pairs(x, angles(x)),
         cases=(
-            case("T = 1, nothing turns", 1, 2),
+            case("T = 1", 1, 2),
             case("one hand", 3, 2),
             case("two hands", 2, 4),
             case("three hands", 7, 6),
-            Case("long vectors, far positions", lambda g: (100 * g.normal(size=(40, 8)),)),
+            Case("long vectors at far positions", lambda g: (100 * g.normal(size=(40, 8)),)),
         ),
         mistakes={
             **(other_base if base != 10_000 else {}),
@@ -439,7 +439,7 @@ def rotate_back() -> Exercise:
         cases=(
             case("an angle of zero", 1, 2, lambda g, shape: np.zeros(shape)),
             case("a quarter of a turn", 1, 2, lambda g, shape: np.full(shape, np.pi / 2)),
-            case("T = 1, one hand", 1, 2, lambda g, shape: g.uniform(0.2, 1.3, shape)),
+            case("one hand", 1, 2, lambda g, shape: g.uniform(0.2, 1.3, shape)),
             case("three hands", 4, 6, lambda g, shape: g.uniform(-3, 3, shape)),
             case("many turns", 5, 8, lambda g, shape: g.uniform(0, 500, shape)),
         ),
