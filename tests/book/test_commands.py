@@ -12,6 +12,7 @@ import pytest
 from book.tools import checks
 from book.tools.repository import ROOT
 from microgpt_ref import cli
+from microgpt_ref.course import cli as course
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -63,6 +64,22 @@ def microgpt_lines():
 @pytest.mark.parametrize("line", sorted(set(microgpt_lines())))
 def test_the_command_line_understands_what_the_documents_write(line):
     cli.parse(shlex.split(line, comments=True)[1:])
+
+
+def course_lines():
+    for name in ("README.md", "CONTRIBUTING.md", "book/how_to_use.md", "book/lecturers.md", "index.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for line in re.findall(r"(?:^|`)(microgpt-course\s+[a-z]+\s[^`#]+?)(?:`|  #|$)", text, re.MULTILINE):
+            yield " ".join(line.split())
+
+
+@pytest.mark.parametrize("line", sorted(set(course_lines())))
+def test_the_lecturers_command_understands_what_the_documents_write(line):
+    course.parse(shlex.split(line)[1:])
+
+
+def test_all_commands_of_the_lecturer_are_written_somewhere():
+    assert {line.split()[1] for line in course_lines()} == {"assignment", "grade", "slides"}
 
 
 @pytest.mark.parametrize("python", ["false", "no-such-python"])

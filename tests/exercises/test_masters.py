@@ -4,6 +4,7 @@ import pytest
 
 import microgpt_ref.checks
 from book.tools import exercise_rules
+from book.tools.exercise_cells import check_calls
 from book.tools.exercises import student_notebook
 from book.tools.masters import exercises, masters, role
 from book.tools.notebook_form import read
@@ -40,7 +41,7 @@ def run(cells, names, unwritten=()):
 
 
 def calls(cells):
-    return [name for cell in cells if role(cell) == "check" for name in exercise_rules.check_calls(cell)]
+    return [name for cell in cells if role(cell) == "check" for name in check_calls(cell)]
 
 
 def varied(master):

@@ -3,6 +3,7 @@
 import pytest
 from nbformat.v4 import new_code_cell
 
+from book.tools import exercise_cells
 from book.tools import exercise_rules as rules
 from tests.exercises.sample import HINTS, NAMES, cell_of, copy_of, sound
 
@@ -11,7 +12,7 @@ SOUND = sound()
 
 @pytest.fixture(autouse=True)
 def checks_of_the_sample(monkeypatch):
-    monkeypatch.setattr(rules, "names_of_checks", lambda chapter: NAMES)
+    monkeypatch.setattr(exercise_cells, "names_of_checks", lambda chapter: NAMES)
 
 
 def replace(name, old, new):
