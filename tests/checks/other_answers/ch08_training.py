@@ -54,6 +54,24 @@ def simulated(g, learning_rate, mu):
     return abs(learning_rate * g), abs(learning_rate * m), abs(learning_rate * adam)
 
 
+@right("08.step_lengths", way="PyTorch's optimizers")
+def with_torch(g, learning_rate, mu):
+    lengths = []
+    for kind, settings in (
+        (torch.optim.SGD, {}),
+        (torch.optim.SGD, {"momentum": mu}),
+        (torch.optim.Adam, {}),
+    ):
+        w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        optimizer = kind([w], lr=learning_rate, **settings)
+        for _ in range(AFTER):
+            before = w.item()
+            w.grad = torch.full_like(w, g)
+            optimizer.step()
+        lengths.append(abs(w.item() - before))
+    return tuple(lengths)
+
+
 @right("08.clip", way="torch's own")
 def with_parameters(gradients, limit):
     weights = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
