@@ -264,6 +264,7 @@ def share_on() -> Exercise:
 
     return Exercise(
         reference=by_counting,
+        rounds=1,
         cases=(
             Case("no bias", lambda g: (np.zeros(1), float(g.uniform(0.08, 0.12)), 16)),
             case("C = 9", 5, 9),
