@@ -9,7 +9,6 @@ from book.tools import exercise_page
 from book.tools.exercises import build
 from book.tools.masters import exercises, masters
 from book.tools.notebook_form import read, to_text, write
-from tests.book.site import HTML
 from tests.book.site import build as build_book
 from tests.exercises.sample import chapter, sound
 
@@ -101,16 +100,20 @@ def test_pages_without_exercises_are_left_alone():
     assert exercise_page.master_of("chapters/99_nothing") is None
 
 
+@pytest.fixture(scope="module")
+def book():
+    return build_book()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", masters(), ids=lambda path: path.stem)
-def test_the_built_book_shows_the_exercises_and_hands_out_the_chapter(path):
-    build_book()
-    html = (HTML / "chapters" / f"{path.stem}.html").read_text(encoding="utf-8")
+def test_the_built_book_shows_the_exercises_and_hands_out_the_chapter(path, book):
+    html = (book / "chapters" / f"{path.stem}.html").read_text(encoding="utf-8")
     contents = re.search(r'<nav id="pst-page-toc-nav".*?</nav>', html, re.DOTALL)[0]
     for exercise in exercises(read(path)):
         assert re.search(rf">{exercise.info.number}\. [^<]*", contents)
     count = len(exercises(read(path)))
     assert html.count("<summary>Solution</summary>") == html.count("<summary>Hint 3</summary>") == count
     assert not re.search(r"<details[^>]*\bopen\b", html)
-    source = (HTML / "_sources" / "chapters" / path.name).read_text(encoding="utf-8")
+    source = (book / "_sources" / "chapters" / path.name).read_text(encoding="utf-8")
     assert source == to_text(read(exercise_page.MASTERS.parents[1] / "chapters" / path.name))
