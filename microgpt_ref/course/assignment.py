@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from microgpt_ref.course.errors import LastError
 from microgpt_ref.course.masters import (
     CODE_STUB,
     TEXT_STUB,
@@ -105,34 +106,42 @@ def _prepared(master: NotebookNode, variant: int | None) -> NotebookNode:
 def _fill(folder: Path, notebooks: dict[str, NotebookNode]) -> None:
     """Sources, configuration, and what nbgrader makes of them."""
     import nbformat
+    from nbgrader.converters import GenerateAssignment
+    from nbgrader.converters.base import NbGraderException
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
 
+    config = Config()
+    config.CourseDirectory.root = str(folder.absolute())
+    config.ClearSolutions.code_stub = {"python": CODE_STUB}
+    config.ClearSolutions.text_stub = TEXT_STUB
     (folder / "submitted").mkdir(parents=True)
     (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     for name, notebook in notebooks.items():
         source = folder / "source" / name / f"{name}.ipynb"
         source.parent.mkdir(parents=True)
         nbformat.write(notebook, str(source))
-        nbgrader(folder, "generate_assignment", f"--assignment={name}")
+        config.CourseDirectory.assignment_id = name
+        maker = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        maker.log.addHandler(last := LastError())
+        try:
+            with scripts_on_path():
+                maker.start()
+        except NbGraderException as error:
+            raise ValueError(f"nbgrader refuses {name}: {last.said or error}") from error
+        finally:
+            maker.log.removeHandler(last)
 
 
-def nbgrader(folder: Path, *words: str) -> str:
-    """Run an nbgrader command in a course folder; returns what it logged.
-
-    Raises:
-        ValueError: it failed, or it is not installed.
-    """
-    scripts = str(Path(sys.executable).parent)  # nbgrader calls alembic by its name
-    with tempfile.TemporaryDirectory() as settings:  # a lecturer's own settings must not change the result
-        variables = os.environ | {
-            "PATH": scripts + os.pathsep + os.environ.get("PATH", os.defpath),
-            "JUPYTER_CONFIG_DIR": settings,
-        }
-        command = [sys.executable, "-m", "nbgrader", *words]
-        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
-        raise ValueError(f"nbgrader {words[0]} failed: {last}")
-    return done.stderr
+@contextlib.contextmanager
+def scripts_on_path() -> Iterator[None]:
+    """nbgrader calls alembic by its name, which lies beside the Python that runs this."""
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + before
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def _readme(notebooks: dict[str, NotebookNode], variant: int | None, *, solutions: bool) -> str:

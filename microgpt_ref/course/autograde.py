@@ -7,7 +7,6 @@ the scores to an open file whose number it is given.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -19,19 +18,9 @@ from nbgrader.preprocessors import Execute
 from traitlets.config import Config
 
 from microgpt_ref.course import sandbox
+from microgpt_ref.course.errors import LastError
 from microgpt_ref.course.execution import AttestedExecute, Collect
 from microgpt_ref.course.sandbox import limit
-
-
-class LastError(logging.Handler):
-    """Keeps the last line of the last error that nbgrader logged with a traceback."""
-
-    said = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        lines = record.getMessage().strip().splitlines()
-        if lines and lines[0].startswith("Traceback"):
-            self.said = lines[-1]
 
 
 def autograde(course: Path, assignment: str, plan_file: Path, seconds: float) -> dict[str, Any]:

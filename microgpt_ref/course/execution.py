@@ -174,6 +174,8 @@ def said(cell: NotebookNode) -> str:
         lines = [
             line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", output.evalue).splitlines() if line.strip()
         ]
+        if output.ename == "CheckFailed" and lines:
+            return re.sub(r"^✗ [\w.]+: ", "", lines[0])[:160]
         text = output.ename if output.ename != NOT_RUN else ""
         if output.ename in ("CellTimeoutError", "KeyboardInterrupt"):  # how the grader ends a cell
             return "took too long"

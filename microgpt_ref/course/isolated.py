@@ -31,6 +31,7 @@ GIB = 2**30
 SPARE_ADDRESS_SPACE = 6 * GIB  # torch and JAX reserve far more addresses than they use memory
 SANDBOX = Path(__file__).with_name("sandbox.py")
 GRACE = 20.0  # seconds for the grader to write down what was earned, once the notebook has been stopped
+PATIENCE = 10.0  # seconds for stopping a crowd of processes
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
@@ -141,9 +142,13 @@ def run(work: Callable[[int], None], limits: Limits, folder: Path) -> Outcome:
         try:
             stopped = _watch(worker, limits, strangers)
         finally:
-            _kill([process for process in strangers() if process.pid != worker.pid])
             worker.kill()
             worker.join()
+            psutil.wait_procs(
+                strangers(), timeout=1
+            )  # they were adopted: ask about them, or they stay as zombies
+            _kill(strangers)
+            strangers.bury()
         result.seek(0)
         log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
         return Outcome(stopped, worker.exitcode or 0, result.read(), log.read().decode(errors="replace"))
@@ -176,7 +181,7 @@ def _watch(worker: BaseProcess, limits: Limits, strangers: _Strangers) -> str | 
         if stopped is not None:
             return stopped
         stopped, last = overrun, time.monotonic() + GRACE
-        _kill([process for process in strangers() if process.pid != worker.pid])
+        _kill(strangers, but=worker.pid)
 
 
 def _overrun(processes: list[psutil.Process], limits: Limits) -> str | None:
@@ -190,13 +195,29 @@ def _overrun(processes: list[psutil.Process], limits: Limits) -> str | None:
 
 
 class _Strangers:
-    """Calling it lists the descendants of this process that were not there when it was made."""
+    """Calling it lists the living descendants of this process that were not there when it was made.
+
+    Parents come before their children: whoever dies first is the one that could start more, and with a
+    namespace's first process the whole namespace ends.
+    """
 
     def __init__(self) -> None:
         self.own = {child.pid for child in psutil.Process().children(recursive=True)}
 
-    def __call__(self) -> list[psutil.Process]:
-        return [child for child in psutil.Process().children(recursive=True) if child.pid not in self.own]
+    def __call__(self, *, but: int | None = None) -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if child.pid not in self.own | {but} and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child)
+        return found
+
+    def bury(self) -> None:
+        """Take leave of adopted children that have ended; until then the system keeps their numbers."""
+        for child in psutil.Process().children():
+            if child.pid not in self.own:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child.pid, os.WNOHANG)
 
 
 @contextlib.contextmanager
@@ -210,20 +231,13 @@ def _adopting() -> Iterator[_Strangers]:
         adopt(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
-def _kill(processes: list[psutil.Process]) -> None:
-    """Kill them all, and those they started meanwhile."""
-    for _ in range(50):
-        for process in processes:
+def _kill(strangers: _Strangers, *, but: int | None = None) -> None:
+    """Kill them all (but one), and those that were started meanwhile."""
+    for _ in range(200):
+        living = strangers(but=but)
+        if not living:
+            return
+        for process in living:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        _, alive = psutil.wait_procs(processes, timeout=1)
-        young = [child for process in alive if process.is_running() for child in _children(process)]
-        processes = [process for process in alive if process.is_running()] + young
-        if not processes:
-            return
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.Error):
-        return list(process.children(recursive=True))
-    return []
+        time.sleep(0.02)
