@@ -485,7 +485,7 @@ def rotate_back() -> Exercise:
 
 
 @exercise("03.slower_base")
-def slower_base(factor: int = 3) -> Exercise:
+def slower_base(factor: int = 2) -> Exercise:
     def by_search(base: float, D: int) -> float:
         """The base for which the slowest hand stands at factor · t where it stood at t."""
 

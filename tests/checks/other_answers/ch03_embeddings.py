@@ -122,7 +122,7 @@ def conjugate(d_out, angles):
 
 @right("03.slower_base", way="logarithms")
 def with_logarithms(base, D):
-    slowest = -(D - 2) / D * math.log(base) - math.log(3)
+    slowest = -(D - 2) / D * math.log(base) - math.log(2)
     return math.exp(-slowest * D / (D - 2))
 
 
@@ -131,6 +131,6 @@ def halving(base, D):
     low, high = base, base * 100
     for _ in range(100):
         middle = (low * high) ** 0.5
-        slow_enough = middle ** (-(D - 2) / D) * 3 <= base ** (-(D - 2) / D)
+        slow_enough = middle ** (-(D - 2) / D) * 2 <= base ** (-(D - 2) / D)
         low, high = (low, middle) if slow_enough else (middle, high)
     return high

@@ -395,38 +395,38 @@ def pi_minus_angle(d_out, angles):
 
 
 @wrong("03.slower_base", "times_factor")
-def three_times(base, D):
-    return base * 3
+def twice(base, D):
+    return base * 2
 
 
 @wrong("03.slower_base", "upside_down")
 def inverse_exponent(base, D):
-    return base * 3 ** (1 - 2 / D)
+    return base * 2 ** (1 - 2 / D)
 
 
 @wrong("03.slower_base", "faster")
 def divided(base, D):
-    return base / 3 ** (D / (D - 2))
+    return base / 2 ** (D / (D - 2))
 
 
 @wrong("03.slower_base", "last_channel")
 def counted_channels(base, D):
-    return (base ** ((D - 1) / D) * 3) ** (D / (D - 1))
+    return (base ** ((D - 1) / D) * 2) ** (D / (D - 1))
 
 
 @wrong("03.slower_base", "first_slow_hand")
 def hand_one(base, D):
-    return base * 3 ** (D / 2)
+    return base * 2 ** (D / 2)
 
 
 @wrong("03.slower_base", "only_the_factor")
 def growth(base, D):
-    return math.exp(math.log(3) * D / (D - 2))
+    return math.exp(math.log(2) * D / (D - 2))
 
 
 @wrong("03.slower_base", "the_speed")
 def slowest_speed(base, D):
-    return float(np.min(base ** (-np.arange(0, D, 2) / D))) / 3
+    return float(np.min(base ** (-np.arange(0, D, 2) / D))) / 2
 
 
 @wrong("03.slower_base", "no_factor")
@@ -437,9 +437,9 @@ def as_before(base, D):
 
 @wrong("03.slower_base", "added")
 def plus(base, D):
-    return base + 3 ** (D / (D - 2))
+    return base + 2 ** (D / (D - 2))
 
 
 @wrong("03.slower_base")
 def squared(base, D):
-    return base * 3**2
+    return base * 2**2
