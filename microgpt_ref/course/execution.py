@@ -41,8 +41,11 @@ def _audit():
         "zip": lambda f: list(f([1], [2])) == [(1, 2)],
     }.items():
         for holder in (space, vars(builtins)):
-            if name in holder and not told(holder[name]):
-                wrong.append(name)
+            try:
+                if name in holder and not told(holder[name]):
+                    wrong.append(name)
+            except Exception:  # a variable called max is a slip that helps nobody
+                pass
     def raises(f, *numbers):
         try:
             f(*numbers)
@@ -140,7 +143,7 @@ def audited(cell: NotebookNode, nonce: str) -> list[str]:
     if not ours:
         return ["TAMPERED: errors no longer reach the grader in this notebook"]
     changed = ours[0].removeprefix(nonce).strip()
-    return [f"TAMPERED: {changed} no longer tells right from wrong"] if changed else []
+    return [f"TAMPERED: what tells right from wrong was changed: {changed}"] if changed else []
 
 
 class Collect(NbGraderPreprocessor):

@@ -118,6 +118,7 @@ def write_slides(chapter: Path, out: Path) -> Path:
         ModuleNotFoundError: a package that brings reveal.js or MathJax is missing.
     """
     from nbconvert.exporters import SlidesExporter
+    from traitlets.config import Config
 
     page = out if out.suffix == ".html" else out / "index.html"
     if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
@@ -125,8 +126,10 @@ def write_slides(chapter: Path, out: Path) -> Path:
     notebook = slides_of(read_notebook(chapter))
     notebook.metadata["title"] = title_of(notebook) or chapter.stem
     files = page.with_name(page.stem + "_files")
-    hidden = {"hide-input", "remove-input", "hide-cell"}
+    # Whoever looks at a slide cannot unfold the code that a chapter folds away.
+    folded = Config(TagRemovePreprocessor=Config(enabled=True, remove_input_tags={"hide-input", "hide-cell"}))
     exporter = SlidesExporter(
+        config=folded,
         raw_template=TEMPLATE.replace("MARK", MARK).replace("MATHJAX", MATHJAX),
         reveal_url_prefix=files.name,
         reveal_theme="white",
@@ -134,9 +137,6 @@ def write_slides(chapter: Path, out: Path) -> Path:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
-    for cell in notebook.cells:
-        if hidden & set(cell.metadata.get("tags", [])) and cell.cell_type == "code":
-            cell.transient = {"remove_source": True}
     text, _ = exporter.from_notebook_node(notebook)
     copy_libraries(files)
     with atomic_write(page) as file:
