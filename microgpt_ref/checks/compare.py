@@ -82,7 +82,7 @@ def _arrays(got: Any, wanted: np.ndarray, tolerance: float, name: str) -> Differ
         return Difference("type", f"{name} is {_a(got)}; it should be an array of shape {wanted.shape}")
     if got.shape != wanted.shape:
         return Difference("shape", f"{name} has the shape {got.shape}; it should be {wanted.shape}")
-    if _kind(got) != _kind(wanted):
+    if _kind(got) != _kind(wanted) and (_kind(got), _kind(wanted)) != ("whole numbers", "numbers"):
         return Difference("dtype", f"{name} holds {_kind(got)} ({got.dtype}); it should hold {_kind(wanted)}")
     if wanted.dtype.kind not in "fciub":
         bad = got != wanted

@@ -253,6 +253,9 @@ def test_a_run_in_time_leaves_no_alarm_behind():
         (np.array([1e6, 1.0]), np.array([1e6, 1.5]), None),
         (np.array([1e6, 1.0]), np.array([1e6, 3.5]), "value"),
         (np.array([True]), np.array([False]), "value"),
+        (np.array([1, 2]), np.array([1.0, 2.0]), None),
+        (np.array([1.0, 2.0]), np.array([1, 2]), "dtype"),
+        (np.array([True]), np.array([1.0]), "dtype"),
     ],
 )
 def test_differences(got, wanted, kind):
