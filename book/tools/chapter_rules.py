@@ -258,7 +258,7 @@ def understanding_is_checked(notebook: NotebookNode) -> list[str]:
             found.append("the cell 'answers' prints or calls; it holds assert lines only")
         elif "assert " in cell.source:
             computed = cell.source
-    ends = [*(match.start() for match in questions[1:]), len(text)]
+    ends = [*(match.start() for match in questions), len(text)][1:]
     for match, end in zip(questions, ends, strict=True):
         answers = ANSWER.findall(text[match.start() : end])
         if len(answers) != 1:

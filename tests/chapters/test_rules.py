@@ -191,6 +191,10 @@ FAULTS = {
         ),
     ),
     "too few questions": ("understanding_is_checked", lambda nb: reword(nb, "**4.**", "**Four.**")),
+    "no questions": (
+        "understanding_is_checked",
+        lambda nb: nb.cells.remove(next(c for c in nb.cells if c.source.startswith(rules.UNDERSTANDING))),
+    ),
     "a question without answer": (
         "understanding_is_checked",
         lambda nb: reword(nb, question(2), "**2.** Why?"),
