@@ -125,7 +125,7 @@ def grade(submission: Submission, assignment: Assignment, limits: isolated.Limit
         lines = [line for line in outcome.log.splitlines() if line.strip()]
         why = f"signal {-outcome.status}" if outcome.status < 0 else (lines or ["no message"])[-1][:160]
         return _summed(row, assignment, most, written, "" if outcome.stopped else f"the grader ended: {why}")
-    row.reasons += [f"{name} was gone and has been put back" for name in gone]
+    row.reasons += [f"deleted and put back: {name}" for name in gone]
     tampered = [note for note in result["notes"] if note.startswith("TAMPERED: ")]
     if tampered:
         return _summed(row, assignment, most, written, tampered[0].removeprefix("TAMPERED: "))

@@ -112,7 +112,7 @@ carol,04_small,0,0,0,0,9,0,1: not written yet; 2: not written yet
 dave,04_small,2,0,,2,9,4,the kernel died after check 1; 2: the check did not run to its end
 erin,04_small,0,3,,3,9,4,1: took too long
 frank,04_small,0,3,,3,9,4,1: MemoryError
-grace,04_small,0,3,,3,9,4,check-double was gone and has been put back; 1: NameError: name 'double' is not defined
+grace,04_small,0,3,,3,9,4,deleted and put back: check-double; 1: NameError: name 'double' is not defined
 heidi,04_small,0,0,,0,9,4,1: AssertionError; 2: AssertionError
 ivan,04_small,2,0,,2,9,4,the kernel died after check 1; 2: the check did not run to its end
 judy,04_small,0,3,,3,9,4,1: AssertionError
@@ -128,15 +128,10 @@ quinn,04_small,0,0,,0,9,4,"what tells right from wrong was changed: all, any, ab
 
 
 def command(place: Path) -> list[str]:
-    words = [
-        str(place / "submitted"),
-        "--csv",
-        str(place / "grades.csv"),
-        "--assignment",
-        str(place / "homework"),
-    ]
-    more = ["--roster", str(place / "roster.txt"), "--seconds", "40", "--memory", "2"]
-    return [sys.executable, "-m", "microgpt_ref.course.cli", "grade", *words, *more]
+    files = {"--csv": "grades.csv", "--assignment": "homework", "--roster": "roster.txt"}
+    words = [word for flag, name in files.items() for word in (flag, str(place / name))]
+    words += ["--seconds", "40", "--memory", "2"]
+    return [sys.executable, "-m", "microgpt_ref.course.cli", "grade", str(place / "submitted"), *words]
 
 
 def rows(path: Path) -> list[list[str]]:

@@ -4,6 +4,7 @@ nbgrader's validator runs each notebook as its autograder does, and its own func
 settings are those of a variant, since the plain ones are run elsewhere.
 """
 
+import copy
 from pathlib import Path
 
 import nbformat
@@ -39,9 +40,22 @@ def earned(notebook: NotebookNode, path: Path) -> tuple[bool, dict[str, float]]:
     return "failed" not in told, {cell.metadata.nbgrader.grade_id: determine_grade(cell)[0] for cell in cells}
 
 
+def without_open_work(master: NotebookNode) -> NotebookNode:
+    """Without the code of exercises that no test grades: it may train for long."""
+    names = {exercise.name for exercise in exercises_of(master) if not exercise.checked}
+    kept, name = [], ""
+    for cell in master.cells:
+        name = cell.metadata.get("exercise", {}).get("name", name)
+        if cell.cell_type != "code" or name not in names:
+            kept.append(cell)
+    trimmed = copy.deepcopy(master)
+    trimmed.cells = kept
+    return trimmed
+
+
 @pytest.mark.parametrize("path", masters(ROOT), ids=lambda path: path.stem)
 def test_nbgrader_agrees_with_the_checks(path: Path, tmp_path: Path) -> None:
-    master = with_variant(read_notebook(path), seed=1)
+    master = without_open_work(with_variant(read_notebook(path), seed=1))
     checked = [name for exercise in exercises_of(master) for name in exercise.checked]
     valid, points = earned(master, tmp_path / "solution.ipynb")
     assert (valid, sorted(points)) == (True, sorted(checked))
