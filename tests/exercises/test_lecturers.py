@@ -72,7 +72,9 @@ def test_counts_are_stored_for_the_chapters_that_are_named(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "tests.checks.answers", Answers)
     file = tmp_path / "checkers.json"
     file.write_text(json.dumps({"99.gone": {}}), encoding="utf-8")
-    assert tool.count([path.stem], file) == [f"{name}: 6 of 7 named" for name in checked]
+    assert tool.count([path.stem], file) == [
+        f"{name}: 7 of 7 rejected, 6 named; 2 of 2 right ones accepted" for name in checked
+    ]
     assert list(json.loads(file.read_text(encoding="utf-8"))) == sorted(checked)
     monkeypatch.setattr(lecturers, "CHECKERS", file)
     assert f"{len(checked)} checks were tried on {7 * len(checked)} wrong answers." in lecturers.checkers()
