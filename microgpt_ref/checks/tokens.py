@@ -31,16 +31,24 @@ def token_cost(per: int = 100) -> Exercise:
         def make(g: np.random.Generator) -> tuple[str, list[int]]:
             text = draw(g, letters, longest, shortest)
             ids = list(text.encode())
-            joined = int(g.integers(0, len(ids)))  # as if so many pairs had become one token
-            return text, [int(i) for i in g.choice(ids, size=len(ids) - joined)] + [ids[0]] * 2
+            joined = int(g.integers(0, len(ids) // 2 + 1))  # as if so many pairs had become one token
+            return text, [int(i) for i in g.choice(ids, size=len(ids) - joined)]
 
         return Case(name, make)
+
+    def three(tokens: int) -> Case:  # thirds: cutting and rounding differ for one of them, whatever `per` is
+        def make(g: np.random.Generator) -> tuple[str, list[int]]:
+            return draw(g, "abcdé", 3, 3), [int(i) for i in g.integers(0, 400, tokens)]
+
+        return Case(f"three characters, tokens: {tokens}", make)
 
     return Exercise(
         reference=lambda text, ids: per * sum(1 for _ in ids) / sum(1 for _ in text),
         cases=(
             case("one letter", "abc", 1, 1),
             case("one character of two bytes", "éяñü", 1, 1),
+            three(1),
+            three(2),
             case("a word", "abcde", 4, 9),
             case("accents and other scripts", "aéя水🙂", 6, 12),
             case("a sentence", "abc é", 30, 40),
@@ -415,10 +423,6 @@ def doubling(unit: int = 3) -> Exercise:
                 "to become one token",
                 lambda copies, merges: left(copies, merges, 0),
             ),
-            "text_halved": Mistake(
-                "you halve the whole text at every merge, also while the letters of one copy are joined",
-                lambda copies, merges: unit * copies >> merges,
-            ),
             "one_late": Mistake(
                 f"your doubling begins one merge too late: {unit} letters need {unit - 1} merges, not {unit}",
                 lambda copies, merges: left(copies, merges, unit),
@@ -435,6 +439,10 @@ def doubling(unit: int = 3) -> Exercise:
                 lambda copies, merges: (
                     left(copies, merges) if merges < unit else -(-copies >> (merges - unit + 1))
                 ),
+            ),
+            "text_halved": Mistake(
+                "you halve the whole text at every merge, also while the letters of one copy are joined",
+                lambda copies, merges: unit * copies >> merges,
             ),
             "length": Mistake(
                 "this is the number of letters in the longest token; the tokens of the text are asked for",
