@@ -93,6 +93,8 @@ def _trials(task: Exercise, answer: Callable[..., Any]) -> list[Trial]:
     for case in (case for case in task.cases for _ in range(task.rounds)):
         arguments = case.make(generator)
         wanted = run(lambda *a: task.call(task.reference, a), arguments, 60.0)
+        if wanted.error and not isinstance(wanted.error, task.raises):
+            raise wanted.error  # a fault of the check itself
         got = run(lambda *a: task.call(answer, a), arguments, min(left, SECONDS))
         left -= got.seconds
         trials.append(Trial(case, arguments, wanted, got, _fault(task, arguments, wanted, got)))

@@ -68,6 +68,7 @@ class Exercise:
     tolerance   of numbers, relative to the largest one wanted
     drive       `drive(answer, *arguments)` gives what is compared; the default calls `answer(*arguments)`
     rounds      how often each case is drawn
+    raises      errors that the reference raises on purpose, and a right answer too
     """
 
     reference: Callable[..., Any]
@@ -78,6 +79,7 @@ class Exercise:
     drive: Callable[..., Any] | None = None
     rounds: int = 2
     may_change_arguments: bool = False
+    raises: tuple[type[Exception], ...] = ()
 
     def call(self, answer: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """What an answer gives for the arguments of one case."""

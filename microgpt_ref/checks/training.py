@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from microgpt_ref.checks.exercise import Case, Exercise, Mistake, exercise, probe
@@ -210,11 +211,11 @@ def within_the_limit(got: Any, gradients: Any, limit: float) -> str | None:
     return f"the norm afterwards is {norm:.3g}, the limit {limit:.3g}" if norm > limit * 1.001 else None
 
 
-def norm_of(gradients: list[torch.Tensor]) -> float:
+def norm_of(gradients: list[Float[torch.Tensor, "*_"]]) -> float:
     return float(np.linalg.norm(np.concatenate([g.detach().numpy().ravel() for g in gradients])))
 
 
-def scale(gradients: list[torch.Tensor], factor: Callable[[torch.Tensor], float]) -> None:
+def scale(gradients: list[Float[torch.Tensor, "*_"]], factor: Callable[[torch.Tensor], float]) -> None:
     for gradient in gradients:
         gradient.mul_(factor(gradient))
 
