@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 SECONDS = 3.0  # that one call of a learner's function may take
-SECONDS_TOGETHER = 6.0  # that all its calls may take: JAX compiles for each new shape
+SECONDS_TOGETHER = 15.0  # that all its calls may take: JAX compiles for each new shape
 SECONDS_OF_A_MISTAKE = 2.0
 
 

@@ -37,7 +37,9 @@ def test_wrong_answer_is_rejected_and_named(answer):
 
 
 @pytest.mark.parametrize("answer", GOOD, ids=str)
-def test_right_answer_is_accepted(answer):
+def test_right_answer_is_accepted(answer, monkeypatch):
+    monkeypatch.setattr("microgpt_ref.checks.SECONDS", 30.0)  # JAX compiles, and the machine may be busy
+    monkeypatch.setattr("microgpt_ref.checks.SECONDS_TOGETHER", 60.0)
     report = report_on(answer)
     assert report.passed, report.message
     assert report.message.startswith("✓")
