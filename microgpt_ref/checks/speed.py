@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
 from microgpt_ref.checks.exercise import Case, Exercise, Mistake, exercise
 
 # 1. At least how long?
 
-FORMATS = {2: torch.bfloat16, 4: torch.float32, 8: torch.float64}
+FORMATS = {2: np.float16, 4: np.float32, 8: np.float64}
 
 
 @exercise("10.least_seconds")
 def least_seconds(size: int = 4) -> Exercise:
     def by_counting(n: int, C: int, F: int, peak: float, bandwidth: float) -> float:
-        """PyTorch counts the FLOPs and the bytes, on arrays that hold no numbers."""
-        inputs = torch.empty(n, C, dtype=FORMATS[size], device="meta")
-        weights = torch.empty(C, F, dtype=FORMATS[size], device="meta")
-        with FlopCounterMode(display=False) as counter:
-            outputs = inputs @ weights
-        moved = sum(array.nbytes for array in (inputs, weights, outputs))
-        return max(counter.get_total_flops() / peak, moved / bandwidth)
+        """Counted on arrays that hold no numbers: bytes as NumPy has them, FLOPs result by result."""
+        number = np.zeros((), FORMATS[size])
+        moved = sum(np.broadcast_to(number, shape).nbytes for shape in ((n, C), (C, F), (n, F)))
+        flops = np.full((n, F), C + C).sum()  # each result: C products, and as many additions
+        return float(max(flops / peak, moved / bandwidth))
 
     def case(name: str, rows: tuple[int, int], ridge: float) -> Case:
         """`ridge`: FLOPs a byte of a machine, which decide what a product waits for."""
@@ -196,7 +194,7 @@ def scaler_of_torch(overflows: list[bool], first: float, interval: int, growth: 
         "cpu", init_scale=first, growth_factor=growth, backoff_factor=backoff, growth_interval=interval
     )
     weight, found = torch.nn.Parameter(torch.ones(1)), list[float]()
-    optimizer = torch.optim.SGD([weight], lr=0)
+    optimizer: Any = SimpleNamespace(param_groups=[{"params": [weight]}], step=lambda: None)  # does nothing
     for overflow in overflows:
         weight.grad = torch.full((1,), math.inf if overflow else 1.0)
         scaler.scale(weight.sum())
@@ -331,14 +329,14 @@ def attempt_with_overflow_counted(
 Pieces = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
-class NoLargeArray(TorchDispatchMode):
+class NoLargeArray(TorchFunctionMode):
     """Stops at the operation that makes an array with as many numbers as there are pairs of query and key."""
 
     def __init__(self, T: int, S: int) -> None:
         super().__init__()
         self.T, self.S = T, S
 
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         result = function(*arguments, **(options or {}))
         if isinstance(result, torch.Tensor) and result.numel() >= self.T * self.S:
             shape = " × ".join(map(str, result.shape))
