@@ -110,7 +110,7 @@ def _numbers(got: Any, wanted: Any, tolerance: float, name: str) -> Difference |
         return found
     if np.all(_close(a, b, tolerance)):
         return None
-    return Difference("value", f"{name} is {show(got)}; it should be {show(wanted)}")
+    return Difference("value", f"{name} is {_apart(got, wanted)}")
 
 
 def _kind(value: Any) -> str:
@@ -148,7 +148,17 @@ def _not_finite(got: np.ndarray, wanted: np.ndarray, name: str) -> Difference | 
 def _first(bad: np.ndarray, got: np.ndarray, wanted: np.ndarray, name: str) -> Difference:
     place = tuple(int(i) for i in np.argwhere(bad)[0])
     at = place[0] if len(place) == 1 else place
-    return Difference("value", f"{name} is {show(got[place])} at {at}; it should be {show(wanted[place])}")
+    return Difference("value", f"{name} is {_apart(got[place], wanted[place], f' at {at}')}")
+
+
+def _apart(got: Any, wanted: Any, at: str = "") -> str:
+    """Two numbers that differ, with as many digits as it takes to see that."""
+    texts = show(got), show(wanted)
+    for digits in (7, 10, 17):
+        if texts[0] != texts[1] or not isinstance(wanted, float | np.floating):
+            break
+        texts = f"{float(got):.{digits}g}", f"{float(wanted):.{digits}g}"
+    return f"{texts[0]}{at}; it should be {texts[1]}"
 
 
 def _a(value: Any) -> str:

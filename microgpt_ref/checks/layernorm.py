@@ -23,9 +23,9 @@ def mean(x: Array, axis: int = -1) -> Array:
 
 
 @probe("without weight and bias each row has mean 0")
-def rows_have_mean_zero(got: Array, x: Array, weight: Array, bias: Array) -> str | None:
+def rows_have_mean_zero(got: NDArray[Any], x: Array, weight: Array, bias: Array) -> str | None:
     means = ((got - bias) / weight).mean(-1)
-    bad = np.argwhere(np.abs(means) > 1e-6)
+    bad = np.argwhere(np.abs(means) > 1e-4)  # room for float32
     return (
         f"row {bad[0].tolist()} has mean {means[tuple(bad[0])]:.3g} before weight and bias"
         if len(bad)
@@ -73,7 +73,7 @@ def layer_norm(eps: float = 0.1) -> Exercise:
             case("T = 1", 2, 1, 4),
             case("B = 1", 1, 3, 4),
             case("a batch", 2, 3, 5),
-            Case("rows near 1,000", lambda g: (g.normal(1000, 1, (2, 2, 6)), np.ones(6), np.zeros(6))),
+            Case("rows near 20", lambda g: (g.normal(20, 1, (2, 2, 6)), np.ones(6), np.zeros(6))),
         ),
         mistakes={
             "eps_outside": Mistake(
@@ -101,6 +101,34 @@ def layer_norm(eps: float = 0.1) -> Exercise:
                 wrong(lambda x: x / np.sqrt(mean(x**2) + eps)),
             ),
             "not_divided": Mistake("you take the mean away, but do not divide", wrong(lambda x: x - mean(x))),
+            "no_brackets": Mistake(
+                "you divide the mean only; x − mean wants brackets before it is divided",
+                lambda x, weight, bias: x - mean(x) / np.sqrt(spread(x) + eps) * weight + bias,
+            ),
+            "mean_square": Mistake(
+                "above you take the mean away, but not in the root: the variance is of x − mean",
+                wrong(lambda x: (x - mean(x)) / np.sqrt(mean(x**2) + eps)),
+            ),
+            "sum_of_squares": Mistake(
+                "your variance is a sum of squares; divide it by C",
+                wrong(lambda x: (x - mean(x)) / np.sqrt(x.shape[-1] * spread(x) + eps)),
+            ),
+            "usual_eps": Mistake(
+                "your ε is the chapter's 0.00001; here it is EPS",
+                wrong(lambda x: (x - mean(x)) / np.sqrt(spread(x) + 1e-5)),
+            ),
+            "no_keepdims": Mistake(
+                "`keepdims=True` is missing: without it the means have the shape (B, T), and x is (B, T, C)",
+                wrong(lambda x: (x - x.mean(-1)) / np.sqrt(x.var(-1) + eps)),
+            ),
+            "no_keepdims_centred": Mistake(
+                "`keepdims=True` is missing: without it the means have the shape (B, T), and x is (B, T, C)",
+                wrong(lambda x: (c := x - x.mean(-1)) / np.sqrt((c**2).mean(-1) + eps)),
+            ),
+            "no_keepdims_below": Mistake(
+                "`keepdims=True` is missing under the root: the variances there have the shape (B, T)",
+                wrong(lambda x: (x - mean(x)) / np.sqrt(x.var(-1) + eps)),
+            ),
             "over_everything": Mistake(
                 "your mean and variance are over all of x; each vector of C numbers has its own",
                 wrong(lambda x: along(x, None)),
@@ -113,6 +141,7 @@ def layer_norm(eps: float = 0.1) -> Exercise:
                 "your mean and variance run over the batch, not over channels: texts see each other",
                 wrong(lambda x: along(x, 0)),
             ),
+            "neither": Mistake("weight and bias are not used", lambda x, weight, bias: along(x, -1)),
             "no_bias": Mistake("bias is not used", lambda x, weight, bias: along(x, -1) * weight),
             "no_weight": Mistake("weight is not used", lambda x, weight, bias: along(x, -1) + bias),
             "bias_first": Mistake(
@@ -121,6 +150,7 @@ def layer_norm(eps: float = 0.1) -> Exercise:
             ),
         },
         probes=(rows_have_mean_zero,),
+        tolerance=1e-5,
     )
 
 
@@ -189,6 +219,10 @@ def scale_after(branches: int = 2) -> Exercise:
             "start_not_squared": Mistake(
                 "start is a scale too: square it", lambda s, b, n: (s + branches * n * b**2) ** 0.5
             ),
+            "start_is_one": Mistake(
+                "you begin at 1, as the chapter's stream did; this one begins at start",
+                lambda s, b, n: (1 + branches * n * b**2) ** 0.5,
+            ),
             "count_squared": Mistake(
                 "you square how many branches there are as well; only the scale of one is squared",
                 lambda s, b, n: (s**2 + (branches * n * b) ** 2) ** 0.5,
@@ -232,6 +266,7 @@ KINDS: dict[str, Callable[[Array], Array]] = {
     "over the channels": lambda x: standard(x, -1),
     "over the past": lambda x: x / (1e-6 + np.cumsum(np.abs(x), 0) / np.arange(1, len(x) + 1)[:, None]),
     "over time": lambda x: standard(x, 0),
+    "over time, without the mean": lambda x: x / np.sqrt((x**2).mean(0) + 1e-12),
     "over everything": lambda x: standard(x, None),
     "over the channels, then over time": lambda x: standard(x, -1) - standard(x, -1).mean(0),
     "over time in its last channel": last_channel_over_time,
@@ -281,6 +316,7 @@ def leaks() -> Exercise:
             case("over the past", 6, 2, 4),
             case("over everything", 6, 2, 4),
             case("over the channels, then over time", 6, 2, 4, "over the channels and then over time"),
+            case("over time, without the mean", 6, 2, 4, "over time and without the mean"),
             case("over time in its last channel", 6, 2, 4),
             case("with the next position", 6, 2, 4),
             case("with the order reversed", 7, 6, 6),
@@ -322,6 +358,10 @@ def leaks() -> Exercise:
                 "you multiply row t by a number: some norms cannot see that change",
                 when(before, lambda row: 2 * row),
             ),
+            "sign": Mistake(
+                "you change only the sign of row t: some norms cannot see that change",
+                when(before, lambda row: -row),
+            ),
             "first_channel": Mistake(
                 "you change only one channel of row t; the leak may be in another",
                 when(before, first_channel),
@@ -355,6 +395,19 @@ def norm_backward() -> Exercise:
             return np.asarray(formula(d_out, d_out * weight, moved / s, s, centre))
 
         return answer
+
+    def forward(parts: Callable[[Array, float, int], tuple[Array, Array]]) -> Callable[..., Array]:
+        """An answer whose way back is right, from another x without its mean, and another s."""
+
+        def answer(d_out: Array, x: Array, weight: Array, eps: float, centre: int) -> Array:
+            moved, s = parts(x, eps, centre)
+            dn, n = d_out * weight, moved / s
+            return np.asarray((dn - centre * mean(dn) - n * mean(dn * n)) / s)
+
+        return answer
+
+    def root(moved: Array, eps: float) -> tuple[Array, Array]:
+        return moved, np.sqrt(mean(moved**2) + eps)
 
     def case(name: str, centre: int, *shape: int) -> Case:
         def make(g: np.random.Generator) -> tuple[Any, ...]:
@@ -406,6 +459,10 @@ def norm_backward() -> Exercise:
                 "the division by the root is missing",
                 attempt(lambda d, dn, n, s, c: dn - c * mean(dn) - n * mean(dn * n)),
             ),
+            "multiplied": Mistake(
+                "you multiply by the root; the forward pass divides by it, and so does the gradient",
+                attempt(lambda d, dn, n, s, c: (dn - c * mean(dn) - n * mean(dn * n)) * s),
+            ),
             "sums": Mistake(
                 "you take sums over the channels where means belong",
                 attempt(lambda d, dn, n, s, c: (dn - n.shape[-1] * (c * mean(dn) + n * mean(dn * n))) / s),
@@ -429,6 +486,31 @@ def norm_backward() -> Exercise:
                 lambda d, x, w, e, c: attempt(lambda d, dn, n, s, c: (dn - n * mean(dn * n)) / s)(
                     d, x, w, e, 0
                 ),
+            ),
+            "upside_down": Mistake(
+                "centre is upside down: 1 means LayerNorm, 0 means RMSNorm",
+                lambda d, x, w, e, c: attempt(
+                    lambda d, dn, n, s, c: (dn - c * mean(dn) - n * mean(dn * n)) / s
+                )(d, x, w, e, 1 - c),
+            ),
+            "mean_away_from_both": Mistake(
+                "RMSNorm leaves the mean in x: centre is missing on your way forward",
+                forward(lambda x, e, c: root(x - mean(x), e)),
+            ),
+            "mean_in_both": Mistake(
+                "LayerNorm takes the mean out of x first: centre is missing on your way forward",
+                forward(lambda x, e, c: root(x, e)),
+            ),
+            "variance_for_both": Mistake(
+                "RMSNorm has the mean square in the root, not the variance",
+                forward(lambda x, e, c: (x - c * mean(x), np.sqrt(x.var(-1, keepdims=True) + e))),
+            ),
+            "no_eps": Mistake(
+                "ε is missing in the root", forward(lambda x, e, c: root(x - c * mean(x), 0.0))
+            ),
+            "eps_outside": Mistake(
+                "ε stands outside the root",
+                forward(lambda x, e, c: (x - c * mean(x), root(x - c * mean(x), 0.0)[1] + e)),
             ),
         },
         tolerance=1e-5,
@@ -489,6 +571,14 @@ def std_backward() -> Exercise:
             "divided_by_u": Mistake(
                 "at the end you divide by u; the forward pass divides by u + ε",
                 attempt(lambda d, n, u, e: (d - mean(d) - (u + e) / u * n * mean(d * n)) / u),
+            ),
+            "factor_on_all": Mistake(
+                "the new factor belongs to the term of the standard deviation only",
+                attempt(lambda d, n, u, e: (d - mean(d) - n * mean(d * n)) / u),
+            ),
+            "n_without_eps": Mistake(
+                "your n is (x − mean) / u; the forward pass divides by u + ε",
+                attempt(lambda d, n, u, e: (d - mean(d) - ((u + e) / u) ** 2 * n * mean(d * n)) / (u + e)),
             ),
             "all_constant": Mistake(
                 "you take mean and standard deviation as constants; both move with x",

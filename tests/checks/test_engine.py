@@ -276,3 +276,11 @@ def test_every_exercise_can_be_built_with_its_own_defaults():
     for name in names("04"):
         if name != "04.squares":
             assert load(name).cases
+
+
+@pytest.mark.parametrize(("got", "wanted"), [(1.56301, 1.56302), (1.0 + 1e-9, 1.0), (1.0 + 1e-15, 1.0)])
+def test_two_numbers_are_shown_with_the_digits_in_which_they_differ(got, wanted):
+    for one, other in ((got, wanted), (np.array([got]), np.array([wanted]))):
+        text = difference(one, other, 1e-17).text
+        shown = text.removeprefix("your answer is ").split("; it should be ")
+        assert shown[0].removesuffix(" at 0") != shown[1]

@@ -76,9 +76,49 @@ def scaled_only(x, weight, bias):
     return weight * d / np.sqrt((d**2).mean(-1, keepdims=True) + 0.1)
 
 
-@wrong("05.layer_norm")
+@wrong("05.layer_norm", "no_keepdims")
 def no_keepdims(x, weight, bias):
     return (x - x.mean(-1)) / np.sqrt(x.var(-1) + 0.1) * weight + bias
+
+
+@wrong("05.layer_norm", "no_keepdims_centred")
+def never_keepdims(x, weight, bias):
+    centred = x - x.mean(axis=-1)
+    return centred / np.sqrt((centred**2).mean(axis=-1) + 0.1) * weight + bias
+
+
+@wrong("05.layer_norm", "no_keepdims_below")
+def keepdims_once(x, weight, bias):
+    d = x - x.mean(-1, keepdims=True)
+    return d / np.sqrt((d**2).mean(-1) + 0.1) * weight + bias
+
+
+@wrong("05.layer_norm", "mean_square")
+def squares_of_x(x, weight, bias):
+    return (x - x.mean(-1, keepdims=True)) / (np.mean(x**2, -1, keepdims=True) + 0.1) ** 0.5 * weight + bias
+
+
+@wrong("05.layer_norm", "sum_of_squares")
+def sum_for_mean_square(x, weight, bias):
+    d = x - x.mean(-1, keepdims=True)
+    return d / np.sqrt((d**2).sum(-1, keepdims=True) + 0.1) * weight + bias
+
+
+@wrong("05.layer_norm", "usual_eps")
+def chapters_default(x, weight, bias):
+    t, w, b = (torch.from_numpy(a) for a in (x, weight, bias))
+    return torch.nn.functional.layer_norm(t, w.shape, w, b)
+
+
+@wrong("05.layer_norm", "neither")
+def normed_only(x, weight, bias):
+    d = x - x.mean(-1, keepdims=True)
+    return d / np.sqrt((d**2).mean(-1, keepdims=True) + 0.1)
+
+
+@wrong("05.layer_norm", "no_brackets")
+def bracket_forgotten(x, weight, bias):
+    return x - x.mean(-1, keepdims=True) / np.sqrt(x.var(-1, keepdims=True) + 0.1) * weight + bias
 
 
 @wrong("05.scale_after", "scales_add")
@@ -136,6 +176,20 @@ def random_walk(start, branch, n_block):
     return start + branch * (2 * n_block) ** 0.5
 
 
+@wrong("05.scale_after", "start_is_one")
+def chapters_start(start, branch, n_block):
+    return (1 + 2 * n_block * branch**2) ** 0.5
+
+
+@wrong("05.scale_after", "value")
+def by_simulation(start, branch, n_block):
+    draws = np.random.default_rng(0)
+    vectors = [start * draws.normal(size=9999)] + [
+        branch * draws.normal(size=9999) for _ in range(2 * n_block)
+    ]
+    return float(np.sqrt((sum(vectors) ** 2).mean()))
+
+
 def changed_row(x, t):
     other = np.array(x)
     other[t] = np.linspace(-3, 7, x.shape[1]) ** 3
@@ -186,6 +240,13 @@ def plus_one(norm, x, t):
 @wrong("05.leaks", "stretched")
 def three_times(norm, x, t):
     moved = np.where(np.arange(len(x))[:, None] == t, 3 * x, x)
+    return not np.allclose(norm(moved)[:t], norm(x)[:t])
+
+
+@wrong("05.leaks", "sign")
+def minus(norm, x, t):
+    moved = x.copy()
+    moved[t] *= -1
     return not np.allclose(norm(moved)[:t], norm(x)[:t])
 
 
@@ -303,6 +364,51 @@ def rms_norm_only(d_out, x, weight, eps, centre):
     return (d_n - n * avg(n * d_n)) / s
 
 
+@wrong("05.norm_backward", "upside_down")
+def centre_upside_down(d_out, x, weight, eps, centre):
+    d_n, n, s = pieces(d_out, x, weight, eps, not centre)
+    return (d_n - (1 - centre) * avg(d_n) - n * avg(n * d_n)) / s
+
+
+def way_back(d_n, n, s, centre):
+    return (d_n - centre * avg(d_n) - n * avg(n * d_n)) / s
+
+
+@wrong("05.norm_backward", "mean_away_from_both")
+def centre_once(d_out, x, weight, eps, centre):
+    return way_back(*pieces(d_out, x, weight, eps, 1), centre)
+
+
+@wrong("05.norm_backward", "mean_in_both")
+def centre_on_the_way_back(d_out, x, weight, eps, centre):
+    return way_back(*pieces(d_out, x, weight, eps, 0), centre)
+
+
+@wrong("05.norm_backward", "variance_for_both")
+def var_for_both(d_out, x, weight, eps, centre):
+    s = np.sqrt(np.var(x, -1, keepdims=True) + eps)
+    n = (x - centre * avg(x)) / s
+    return way_back(d_out * weight, n, s, centre)
+
+
+@wrong("05.norm_backward", "no_eps")
+def eps_not_used(d_out, x, weight, eps, centre):
+    return way_back(*pieces(d_out, x, weight, 0, centre), centre)
+
+
+@wrong("05.norm_backward", "eps_outside")
+def root_plus_eps(d_out, x, weight, eps, centre):
+    moved = x - centre * avg(x)
+    s = np.sqrt(avg(moved**2)) + eps
+    return way_back(d_out * weight, moved / s, s, centre)
+
+
+@wrong("05.norm_backward", "multiplied")
+def times_the_root(d_out, x, weight, eps, centre):
+    d_n, n, s = pieces(d_out, x, weight, eps, centre)
+    return s * (d_n - centre * avg(d_n) - n * avg(n * d_n))
+
+
 def spread(x):
     u = np.sqrt(((x - avg(x)) ** 2).mean(-1))[..., None]
     return u, x - avg(x)
@@ -358,6 +464,20 @@ def only_the_std(d_normed, x, eps):
     u, centred = spread(x)
     d_u = -(d_normed * centred).sum(-1, keepdims=True) / (u + eps) ** 2
     return d_normed / (u + eps) + d_u * centred / (u * x.shape[-1])
+
+
+@wrong("05.std_backward", "factor_on_all")
+def factor_outside_the_bracket(d_normed, x, eps):
+    u, centred = spread(x)
+    n = centred / (u + eps)
+    return (u + eps) / u * (d_normed - avg(d_normed) - n * avg(d_normed * n)) / (u + eps)
+
+
+@wrong("05.std_backward", "n_without_eps")
+def n_of_u_alone(d_normed, x, eps):
+    u, centred = spread(x)
+    n = centred / u
+    return (d_normed - avg(d_normed) - n * avg(d_normed * n)) / (u + eps)
 
 
 @wrong("05.std_backward", "C_minus_1")
