@@ -8,12 +8,14 @@ import ctypes
 import io
 import linecache
 import signal
+import sys
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -63,8 +65,9 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    def ring(*_: object) -> None:
-        raise OutOfTime
+    def ring(_: int, frame: FrameType | None) -> None:
+        if not _importing(frame):
+            raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
@@ -83,8 +86,10 @@ def _watch(seconds: float) -> Iterator[None]:
     def watch() -> None:
         wait = seconds
         while not done.wait(wait):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(OutOfTime))
             wait = 0.2
+            if _importing(sys._current_frames().get(thread)):
+                continue
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(OutOfTime))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -93,6 +98,15 @@ def _watch(seconds: float) -> Iterator[None]:
     finally:
         done.set()
         watcher.join()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: stopped half way, torch or jax would be broken until a restart."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 MEANINGS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -222,6 +223,31 @@ def test_the_time_limit_works_in_other_threads():
     thread.start()
     thread.join(5)
     assert caught == [True]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_import_is_not_stopped_half_way(tmp_path, monkeypatch, elsewhere):
+    (tmp_path / "slow_module.py").write_text(
+        "import time\nfor _ in range(50):\n    time.sleep(0.01)\nwhole = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slow_module", raising=False)
+
+    def work():
+        import slow_module
+
+        while True:
+            time.sleep(0.01 * slow_module.whole)
+
+    outcomes = []
+    if elsewhere:
+        thread = threading.Thread(target=lambda: outcomes.append(run(work, (), 0.2)))
+        thread.start()
+        thread.join(10)
+    else:
+        outcomes.append(run(work, (), 0.2))
+    assert isinstance(outcomes[0].error, OutOfTime)
+    assert sys.modules["slow_module"].whole == 1
 
 
 def test_a_run_in_time_leaves_no_alarm_behind():
