@@ -42,6 +42,7 @@ def gated_width(multiple: int = 8) -> Exercise:
             case("8C/3 lies nearer to the multiple above", 1),
             case("8C/3 lies nearer to the multiple below", 2),
             case("a wide model", 1, 100),
+            Case("C itself is no multiple", lambda g: (multiple * int(g.integers(2, 30)) + multiple // 2,)),
         ),
         mistakes={
             "as_wide": Mistake(
@@ -51,6 +52,10 @@ def gated_width(multiple: int = 8) -> Exercise:
             "not_multiple": Mistake(
                 "the number of weights fits, but the width is not rounded to the multiple",
                 lambda C: 8 * C // 3,
+            ),
+            "third_rounded": Mistake(
+                "you take the whole number nearest to 8C/3; a multiple is asked for, and none above 8C/3",
+                lambda C: round(8 * C / 3),
             ),
             "nearest": Mistake(
                 "you take the nearest multiple; where that lies above, there are too many weights",
@@ -91,6 +96,10 @@ def quick_gelu_backward(factor: float = 1.702) -> Exercise:
     ) -> Array:
         gate = special.expit(f * x)
         return np.asarray(d * (first * gate + second * inner * x * gate * (1 - gate)))
+
+    def bell(x: Array) -> Array:
+        gate = special.expit(factor * x)
+        return np.asarray(gate * (1 - gate))
 
     def overflowing(d: Array, x: Array) -> Array:
         gate = np.exp(factor * x) / (1 + np.exp(factor * x))
@@ -134,6 +143,30 @@ def quick_gelu_backward(factor: float = 1.702) -> Exercise:
                 "σ′ = σ (1 − σ); the factor 1 − σ is missing",
                 lambda d, x: d * special.expit(factor * x) * (1 + factor * x),
             ),
+            "no_x": Mistake(
+                "the second term lacks its factor x",
+                lambda d, x: d * (special.expit(factor * x) + factor * bell(x)),
+            ),
+            "slopes_multiplied": Mistake(
+                "you multiply the slopes of x and of σ; the product rule is another",
+                lambda d, x: d * factor * bell(x),
+            ),
+            "factor_outside": Mistake(
+                "the factor multiplies both terms; it comes from σ's argument, so only σ's slope brings it",
+                lambda d, x: factor * attempt(d, x),
+            ),
+            "factor_before_silu": Mistake(
+                "the factor multiplies both terms; it comes from σ's argument, so only σ's slope brings it",
+                lambda d, x: factor * attempt(d, x, inner=1),
+            ),
+            "not_halved": Mistake(
+                "σ(z) is ½ (1 + tanh(z / 2)); your σ looks like the one without the half inside",
+                lambda d, x: attempt(d, x, f=2 * factor),
+            ),
+            "value": Mistake(
+                "this is out itself; its gradient is asked for",
+                lambda d, x: x * special.expit(factor * x),
+            ),
             "forward": Mistake(
                 "you multiply d_out by the value x σ, not by the slope",
                 lambda d, x: d * x * special.expit(factor * x),
@@ -170,6 +203,10 @@ def dropped_gradients() -> Exercise:
         d_before = d @ down * keep**back * (before > 0) ** slope
         return d_before @ up, d_before.T @ x, d.T @ (np.maximum(before, 0) * keep**ahead)
 
+    def relu_of_gradient(d: Array, x: Array, up: Array, down: Array, keep: Array) -> tuple[Array, ...]:
+        d_before = np.maximum(d @ down * keep, 0)
+        return d_before @ up, d_before.T @ x, attempt(d, x, up, down, keep)[2]
+
     def case(name: str, n: int, C: int, F: int, p: float = 0.3) -> Case:
         def make(g: np.random.Generator) -> tuple[Array, ...]:
             while True:  # away from the kink, where differences are no slope
@@ -205,12 +242,30 @@ def dropped_gradients() -> Exercise:
                 "you use keep as yes or no; what is kept is also multiplied by 1 / (1 − p)",
                 lambda d, x, up, down, keep: attempt(d, x, up, down, (keep > 0) * 1.0),
             ),
+            "unscaled_back": Mistake(
+                "on the way back you use keep as yes or no; what is kept is also multiplied by 1 / (1 − p)",
+                lambda d, x, up, down, keep: (
+                    *attempt(d, x, up, down, (keep > 0) * 1.0)[:2],
+                    attempt(d, x, up, down, keep)[2],
+                ),
+            ),
+            "unscaled_ahead": Mistake(
+                "d_down uses keep as yes or no; what down saw was also multiplied by 1 / (1 − p)",
+                lambda d, x, up, down, keep: (
+                    *attempt(d, x, up, down, keep)[:2],
+                    attempt(d, x, up, down, (keep > 0) * 1.0)[2],
+                ),
+            ),
             "keep_twice": Mistake(
                 "keep is multiplied twice on the way back", lambda *case: attempt(*case, back=2)
             ),
             "no_slope": Mistake(
                 "ReLU's slope is missing: a unit that was off passes no gradient",
                 lambda *case: attempt(*case, slope=0),
+            ),
+            "relu_of_gradient": Mistake(
+                "you apply ReLU to the gradient; multiply it by ReLU's slope where `before` stood",
+                relu_of_gradient,
             ),
             "no_relu": Mistake(
                 "d_down uses the values before ReLU; down saw those after it",
@@ -242,13 +297,27 @@ def dropped_gradients() -> Exercise:
 # 4. How many units are on?
 
 
+@probe("exactly one half without a bias")
+def exactly_half(got: object, bias: Array, std: float, C: int) -> str | None:
+    share = np.asarray(got, dtype=float)
+    near = share.shape == (1,) and not bias.any() and 1e-5 < abs(float(share[0]) - 0.5) < 0.05
+    return (
+        f"without a bias exactly half are on, not {share[0]:.4f}: give the formula, not a count"
+        if near
+        else None
+    )
+
+
 @exercise("06.share_on")
 def share_on() -> Exercise:
     def by_counting(bias: Array, std: float, C: int) -> Array:
         g = np.random.default_rng()
         x = g.normal(size=C)
         x /= np.sqrt((x * x).mean())
-        products = g.normal(0, std, size=(60_000, C)) @ x
+        half = g.normal(0, std, size=(30_000, C)) @ x
+        products = np.concatenate(
+            [half, -half]
+        )  # with each key its opposite: without a bias exactly one half
         return np.array([np.mean(products + b > 0) for b in bias])
 
     def phi(z: Array) -> Array:
@@ -285,6 +354,22 @@ def share_on() -> Exercise:
                 "you multiply by C; variances add up, so the deviation grows with the root of C",
                 lambda b, std, C: phi(b / (std * C)),
             ),
+            "bias_alone": Mistake(
+                "Φ takes a distance in standard deviations: divide the bias by that of the product",
+                lambda b, std, C: phi(b),
+            ),
+            "C_shrinks": Mistake(
+                "a sum of C terms spreads more than one of them; with yours it spreads less",
+                lambda b, std, C: phi(b * C**0.5 / std),
+            ),
+            "erf_alone": Mistake(
+                "erf runs from −1 to 1; a share is ½ (1 + erf)",
+                lambda b, std, C: special.erf(b / (std * (2 * C) ** 0.5)),
+            ),
+            "erf_not_halved": Mistake(
+                "the ½ of Φ stands before the whole bracket, erf included",
+                lambda b, std, C: 0.5 + special.erf(b / (std * (2 * C) ** 0.5)),
+            ),
             "no_std": Mistake("the deviation of the keys is missing", lambda b, std, C: phi(b / C**0.5)),
             "variance": Mistake(
                 "you divide by the variance; Φ takes a distance in standard deviations",
@@ -315,6 +400,7 @@ def share_on() -> Exercise:
                 lambda b, std, C: (b > 0) * 1.0,
             ),
         },
+        probes=(exactly_half,),
         tolerance=0.03,
     )
 
@@ -340,19 +426,33 @@ def find_unit() -> Exercise:
         std = h.std(0)
         return np.where(std > 0, raw(h, label) / np.where(std > 0, std, 1) ** power, 0)
 
+    def by_std_of(h: Array, label: NDArray[np.bool_], rows: NDArray[np.bool_]) -> int:
+        std = h[rows].std(0)
+        return int((raw(h, label) / np.where(std > 0, std, 1)).argmax())
+
+    def by_overlap(h: Array, label: NDArray[np.bool_]) -> int:
+        fires, here = h > 0.1 * h.max(0), label[:, None]
+        return int(((fires & here).sum(0) / np.maximum((fires | here).sum(0), 1)).argmax())
+
     def many(g: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
         """Each kind of unit by which some wrong measure is caught; their places are drawn."""
         label = g.permutation(120) < 40
-        kinds = np.array([  # width of the noise, what the label adds, what stands there anyway
-            (1, 0.6, 0), (1, -6, 0), (40, 12, 0), (1, 0, 80), (0, 0, 0), (0.1, 0.03, 0), (1, 0, 0), (1, 0, 0)
-        ])[g.permutation(8)]  # fmt: skip
-        noise, added, base = kinds.T
-        return g.random((120, 8)) * noise + label[:, None] * added + base, label
+        kinds = np.array([  # noise inside, noise outside, what the label adds, what stands there anyway
+            (1, 1, 0.6, 0), (1, 1, -6, 0), (40, 40, 12, 0), (1, 1, 0, 80), (0, 0, 0, 0),
+            (0.1, 0.1, 0.03, 0), (1, 1, 0, 0), (0.01, 4, 0.6, 3), (4, 0.01, 0.6, 3),
+        ])  # fmt: skip
+        inside, outside, added, base = kinds.T
+        noise = (g.random((120, 9)) - 0.5) * np.where(label[:, None], inside, outside)
+        h = noise + label[:, None] * added + base + 0.5 * inside
+        spiky = label * 1.1  # above a tenth of its maximum just where the label holds
+        spiky[np.flatnonzero(label)[:4]] = 10
+        return np.column_stack([h, spiky])[:, g.permutation(10)], label
 
     def falling(g: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
         label = g.permutation(12) < 5
         h = g.random((12, 5)) - 3 * label[:, None]
-        h[:, g.integers(5)] = g.integers(1, 5)
+        h[:, 0] = -1.0 * label  # the first falls most, and is not the one that never changes
+        h[:, g.integers(1, 5)] = g.integers(1, 5)
         return h, label
 
     def small(g: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
@@ -364,8 +464,8 @@ def find_unit() -> Exercise:
         cases=(
             Case("three characters, one unit never changes", small),
             Case("every unit that changes falls", falling),
-            Case("eight units", many),
-            Case("eight units again", many),
+            Case("ten units", many),
+            Case("ten units again", many),
         ),
         mistakes={
             "mean_inside": Mistake(
@@ -373,8 +473,20 @@ def find_unit() -> Exercise:
                 lambda h, label: int(h[label].mean(0).argmax()),
             ),
             "no_std": Mistake(
-                "the difference is not divided by the standard deviation: the loudest unit wins",
+                "the difference is not divided by each unit's own standard deviation: the loudest unit wins",
                 lambda h, label: int(raw(h, label).argmax()),
+            ),
+            "overlap": Mistake(
+                "this is the chapter's overlap, with its threshold; here another measure is asked for",
+                by_overlap,
+            ),
+            "std_inside": Mistake(
+                "you divide by the deviation where the label holds; it is that over all characters",
+                lambda h, label: by_std_of(h, label, label),
+            ),
+            "std_outside": Mistake(
+                "you divide by the deviation outside the label; it is that over all characters",
+                lambda h, label: by_std_of(h, label, ~label),
             ),
             "variance": Mistake(
                 "you divide by the variance: the quietest unit wins",
@@ -384,12 +496,20 @@ def find_unit() -> Exercise:
                 "a unit that never changes has the deviation 0: 0 / 0 is nan, and argmax takes the first nan",
                 lambda h, label: int((raw(h, label) / h.std(0)).argmax()),
             ),
+            "left_out": Mistake(
+                "here every other contrast is below 0, so the largest is that of the unit that never changes",
+                lambda h, label: int(np.nanargmax(np.where(h.std(0) > 0, contrast(h, label), np.nan))),
+            ),
+            "starts_at_zero": Mistake(
+                "no contrast is above 0 here; the largest is that of the unit that never changes",
+                lambda h, label: int(contrast(h, label).argmax()) if contrast(h, label).max() > 0 else 0,
+            ),
             "absolute": Mistake(
                 "you drop the sign; a unit that falls inside the label does not count",
                 lambda h, label: int(np.abs(contrast(h, label)).argmax()),
             ),
             "outside_first": Mistake(
-                "you subtract inside from outside: the unit found falls inside the label",
+                "you subtract inside from outside, or take argmin: the unit found falls inside the label",
                 lambda h, label: int(contrast(h, ~label).argmax()),
             ),
             "sums": Mistake(

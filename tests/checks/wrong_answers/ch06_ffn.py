@@ -27,6 +27,11 @@ def rounded(C):
     return MULTIPLE * int(C * 8 / 3 / MULTIPLE + 0.5)
 
 
+@wrong("06.gated_width", "third_rounded")
+def nearest_whole_number(C):
+    return int(8 * C / 3 + 0.5)
+
+
 @wrong("06.gated_width", "rounded_up")
 def as_in_llama(C):
     return MULTIPLE * ((8 * C // 3 + MULTIPLE - 1) // MULTIPLE)
@@ -113,6 +118,49 @@ def exponential_slope(d_out, x):
     return d_out * (s + FACTOR * x * s)
 
 
+@wrong("06.quick_gelu_backward", "no_x")
+def second_term_without_x(d_out, x):
+    s = sigma(FACTOR * x)
+    return d_out * (s + FACTOR * s * (1 - s))
+
+
+@wrong("06.quick_gelu_backward", "slopes_multiplied")
+def one_slope_times_the_other(d_out, x):
+    s = sigma(FACTOR * x)
+    return d_out * 1 * FACTOR * (s - s * s)
+
+
+@wrong("06.quick_gelu_backward", "factor_outside")
+def silu_of_a_multiple(d_out, x):
+    z = FACTOR * x
+    s = sigma(z)
+    return d_out * (s + z * s * (1 - s)) * FACTOR
+
+
+@wrong("06.quick_gelu_backward", "factor_before_silu")
+def chain_rule_around_all(d_out, x):
+    s = sigma(FACTOR * x)
+    return FACTOR * d_out * (s + x * s * (1 - s))
+
+
+@wrong("06.quick_gelu_backward", "not_halved")
+def tanh_of_the_whole(d_out, x):
+    s = (np.tanh(FACTOR * x) + 1) / 2
+    return d_out * (s + FACTOR * x * s * (1 - s))
+
+
+@wrong("06.quick_gelu_backward", "value")
+def the_forward_pass(d_out, x):
+    return x * sigma(FACTOR * x)
+
+
+@wrong("06.quick_gelu_backward")
+def without_infinity(d_out, x):
+    power = np.exp(FACTOR * x)
+    s = power / (power + 1)
+    return np.nan_to_num(d_out * (s + x * FACTOR * s * (1 - s)))
+
+
 @wrong("06.quick_gelu_backward", "forward")
 def value_times_gradient(d_out, x):
     return d_out * (x * sigma(FACTOR * x))
@@ -171,6 +219,27 @@ def zero_or_one(d_out, x, up, down, keep):
     _, _, dropped = forward(x, up, keep != 0)
     d_before = d_out @ down * (dropped > 0)
     return d_before @ up, d_before.T @ x, d_out.T @ dropped
+
+
+@wrong("06.dropped_gradients", "unscaled_back")
+def slope_of_what_is_left(d_out, x, up, down, keep):
+    _, _, dropped = forward(x, up, keep)
+    d_before = d_out @ down * (dropped > 0)
+    return d_before @ up, d_before.T @ x, d_out.T @ dropped
+
+
+@wrong("06.dropped_gradients", "unscaled_ahead")
+def hidden_cut_not_scaled(d_out, x, up, down, keep):
+    before, hidden, _ = forward(x, up, keep)
+    d_before = d_out @ down * keep * (before > 0)
+    return d_before @ up, d_before.T @ x, d_out.T @ np.where(keep == 0, 0, hidden)
+
+
+@wrong("06.dropped_gradients", "relu_of_gradient")
+def relu_on_the_way_back(d_out, x, up, down, keep):
+    d_hidden = d_out @ down * keep
+    d_before = d_hidden * (d_hidden > 0)
+    return d_before @ up, d_before.T @ x, d_out.T @ forward(x, up, keep)[2]
 
 
 @wrong("06.dropped_gradients", "keep_twice")
@@ -246,6 +315,32 @@ def keys_of_deviation_one(bias, std, C):
     return normal_cdf(bias / np.sqrt(C))
 
 
+@wrong("06.share_on", "bias_alone")
+def nothing_divided(bias, std, C):
+    return normal_cdf(bias)
+
+
+@wrong("06.share_on", "C_shrinks")
+def as_for_a_mean(bias, std, C):
+    return normal_cdf(bias / (std / np.sqrt(C)))
+
+
+@wrong("06.share_on", "erf_alone")
+def only_erf(bias, std, C):
+    return 2 * normal_cdf(bias / (std * np.sqrt(C))) - 1
+
+
+@wrong("06.share_on", "erf_not_halved")
+def half_before_erf(bias, std, C):
+    return 0.5 + 2 * normal_cdf(bias / (std * np.sqrt(C))) - 1
+
+
+@wrong("06.share_on", "probe:exactly one half without a bias")
+def counted(bias, std, C):
+    products = np.random.default_rng(1).normal(0, std, size=(20_000, C)).sum(1)
+    return np.array([(products > -b).mean() for b in bias])
+
+
 @wrong("06.share_on", "variance")
 def by_the_variance(bias, std, C):
     return normal_cdf(bias / (C * std * std))
@@ -299,6 +394,51 @@ def most_active(hidden, label):
 @wrong("06.find_unit", "no_std")
 def largest_gap(hidden, label):
     return int(np.argmax(gap(hidden, label)))
+
+
+@wrong("06.find_unit", "no_std")
+def one_std_for_all(hidden, label):
+    return int(np.argmax(gap(hidden, label) / hidden.std()))
+
+
+@wrong("06.find_unit", "std_inside")
+def by_std_of_the_label(hidden, label):
+    std = hidden[label].std(axis=0)
+    std[std == 0] = 1
+    return int(np.argmax(gap(hidden, label) / std))
+
+
+@wrong("06.find_unit", "std_outside")
+def by_std_of_the_others(hidden, label):
+    std = hidden[label == 0].std(axis=0)
+    std[std == 0] = 1
+    return int(np.argmax(gap(hidden, label) / std))
+
+
+@wrong("06.find_unit", "overlap")
+def the_chapters_measure(hidden, label):
+    fires = np.float32(hidden > 0.1 * hidden.max(0))
+    both = fires.T @ label
+    return int(np.argmax(both / np.maximum(fires.sum(0) + label.sum() - both, 1)))
+
+
+@wrong("06.find_unit", "left_out")
+def without_the_constant(hidden, label):
+    return int(np.nanargmax(gap(hidden, label) / hidden.std(axis=0)))
+
+
+@wrong("06.find_unit", "starts_at_zero")
+def loop_from_zero(hidden, label):
+    best, largest = 0, 0.0
+    for unit, column in enumerate(hidden.T):
+        if column.std() and gap(hidden, label)[unit] / column.std() > largest:
+            best, largest = unit, gap(hidden, label)[unit] / column.std()
+    return best
+
+
+@wrong("06.find_unit", "outside_first")
+def smallest(hidden, label):
+    return int(np.argmin(gap(hidden, label) / (hidden.std(axis=0) + 1e-9)))
 
 
 @wrong("06.find_unit", "variance")
