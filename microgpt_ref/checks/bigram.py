@@ -99,6 +99,27 @@ def constant_loss() -> Exercise:
                 "this is the mean over the vocabulary; take it over the ids of the text",
                 lambda q, y: float(-np.log(q).mean()),
             ),
+            "entropy_nan": Mistake(
+                "this is the entropy of q, the loss on text that q itself wrote; the text y is not used. "
+                "And where q is 0 it gives nan",
+                lambda q, y: float(-(q * np.log(q)).sum()),
+            ),
+            "over_V": Mistake(
+                "you divide by V, the length of q; the mean is over the ids of the text",
+                lambda q, y: float(-np.log(q[y]).sum() / len(q)),
+            ),
+            "first_left_out": Mistake(
+                "the first id is not counted; the model predicts every id of y, since it looks at none",
+                lambda q, y: float(-np.log(q[y[1:]]).mean()) if len(y) > 1 else math.nan,
+            ),
+            "last_left_out": Mistake(
+                "the last id is not counted; the model predicts every id of y, since it looks at none",
+                lambda q, y: float(-np.log(q[y[:-1]]).mean()) if len(y) > 1 else math.nan,
+            ),
+            "zero_stops": Mistake(
+                "right, but math.log stops at 0; np.log gives the infinite loss of an id that had no chance",
+                lambda q, y: -sum(math.log(q[k]) for k in y) / len(y),
+            ),
             "zero_times_infinity": Mistake(
                 "a character that never comes and has no chance gives 0 times ln 0, which is nan; "
                 "leave out what does not come",
@@ -140,6 +161,10 @@ def smooth() -> Exercise:
     def only_zeros(counts: Array, alpha: float) -> Array:
         raised = np.where(counts == 0, alpha, counts)
         return divided(raised, raised.sum(1, keepdims=True))
+
+    def empty_zero(counts: Array, alpha: float) -> Array:
+        raised = np.where(counts.sum(1, keepdims=True) > 0, counts + alpha, 0)
+        return divided(raised, np.maximum(raised.sum(1, keepdims=True), alpha))
 
     return Exercise(
         reference=lambda counts, alpha: np.array(
@@ -194,6 +219,26 @@ def smooth() -> Exercise:
                 "you divide first and add alpha then; add it to the counts",
                 lambda c, a: divided(c, c.sum(1, keepdims=True)) + a,
             ),
+            "after_dividing_safely": Mistake(
+                "you divide first and add alpha then; add it to the counts",
+                lambda c, a: divided(c, np.maximum(c.sum(1, keepdims=True), 1)) + a,
+            ),
+            "no_brackets": Mistake(
+                "only alpha is divided, since `/` comes before `+`; put the sum into brackets",
+                lambda c, a: np.asarray(c + a / (c.sum(1, keepdims=True) + a * len(c))),
+            ),
+            "alpha_for_each_cell": Mistake(
+                "your divisor grows by one alpha for each cell of the table; a row has V of them",
+                lambda c, a: divided(c + a, c.sum(1, keepdims=True) + a * c.size),
+            ),
+            "empty_stays_zero": Mistake(
+                "a row without counts has only zeros in your table; its entries gained alpha too",
+                empty_zero,
+            ),
+            "softmax": Mistake(
+                "this is a softmax; counts are positive already and are only divided by their sum",
+                lambda c, a: np.asarray(special.softmax(c, axis=1)),
+            ),
             "not_divided": Mistake("these are still counts; divide each row by its sum", lambda c, a: c + a),
         },
         probes=(rows_sum_to_one,),
@@ -224,6 +269,11 @@ def ngram_counts(n: int = 3) -> Exercise:
 
     def repeated(g: np.random.Generator) -> tuple[Ids, int]:
         return np.tile(g.permutation(n + 1), 4)[: 3 * n + 4], n + 1
+
+    def first_axis(x: Ids, V: int) -> Array:
+        counts, starts = np.zeros((V,) * n), max(len(x) - n + 1, 0)
+        np.add.at(counts, np.array([x[k : k + starts] for k in range(n)]), 1)
+        return counts
 
     def shares(x: Ids, V: int) -> Array:
         counts = counted(x, V)
@@ -285,6 +335,15 @@ def ngram_counts(n: int = 3) -> Exercise:
                 lambda x, V: counted(x, V).reshape(-1, V),
             ),
             "shares": Mistake("these are probabilities; the counts are asked for", shares),
+            "shares_of_all": Mistake(
+                "these are shares of the whole text; the counts are asked for",
+                lambda x, V: counted(x, V) / max(len(x) - n + 1, 1),
+            ),
+            "first_axis_only": Mistake(
+                "a list of arrays, or one array, picks places of the first axis alone and adds to all behind "
+                "them; give a tuple, one array for each axis",
+                first_axis,
+            ),
         },
         drive=as_numbers,
     )
@@ -322,6 +381,14 @@ def copy_loss(lag: int = 3) -> Exercise:
     def noisy(loss: Callable[[int, float], float]) -> Callable[..., float]:
         return lambda context, V, noise: loss(V, noise) if context >= lag else math.log(V)
 
+    def outcomes(V: int, noise: float) -> list[float]:
+        return [1 - noise + noise / V] + [noise / V] * (V - 1)
+
+    def older_copies(context: int, V: int, noise: float) -> float:
+        """As if each further LAG places were one more noisy step."""
+        steps = context // lag
+        return seen(V, 1 - (1 - noise) ** steps) if steps else math.log(V)
+
     def with_nan(context: int, V: int, noise: float) -> float:
         return math.nan if context >= lag and noise == 0 else right(context, V, noise)
 
@@ -340,6 +407,8 @@ def copy_loss(lag: int = 3) -> Exercise:
             Case("two letters", lambda g: (lag, 2, float(g.uniform(0.2, 0.6)))),
             case("all noise", lambda g: lag, 1, 1),
             case("no noise", lambda g: lag, 0, 0),
+            case("no noise, one character too few", lambda g: lag - 1, 0, 0),
+            Case("twice the context", lambda g: (2 * lag, 2, float(g.uniform(0.2, 0.6)))),
         ),
         mistakes={
             "bits": Mistake("this is in bits, not in nats", lambda *a: right(*a) / math.log(2)),
@@ -386,6 +455,38 @@ def copy_loss(lag: int = 3) -> Exercise:
                 "you treat all other characters as one; V − 1 of them share the rest",
                 noisy(lambda V, noise: told(2, 1 - noise + noise / V)),
             ),
+            "one_other": Mistake(
+                "you count only one of the other letters; there are V − 1, each with probability noise/V",
+                noisy(lambda V, noise: entropy(np.array([1 - noise + noise / V, noise / V]))),
+            ),
+            "copy_or_draw": Mistake(
+                "this is the entropy of the choice between copy and new draw; "
+                "the entropy of the next character is asked for",
+                noisy(lambda V, noise: entropy(np.array([noise, 1 - noise]))),
+            ),
+            "copy_and_draw": Mistake(
+                "you add the entropy of the choice, copy or new draw, to that of the draw; but whether the "
+                "same letter was copied or drawn again nobody sees: add up its two probabilities first",
+                noisy(lambda V, noise: entropy(np.array([noise, 1 - noise])) + noise * math.log(V)),
+            ),
+            "only_just_enough": Mistake(
+                f"a context longer than {lag} holds the character {lag} places back, too",
+                lambda context, V, noise: seen(V, noise) if context == lag else math.log(V),
+            ),
+            "older_copies": Mistake(
+                f"with a context of {2 * lag} you use the character {2 * lag} places back; "
+                f"the one {lag} places back says all that it could",
+                older_copies,
+            ),
+            "sure_without_noise": Mistake(
+                "without noise you say 0 for every context; one that does not reach the copied character "
+                "must still guess",
+                lambda context, V, noise: right(context, V, noise) if noise else 0.0,
+            ),
+            "zero_stops": Mistake(
+                "without noise math.log stops at 0; leave out what has probability 0",
+                noisy(lambda V, noise: -sum(p * math.log(p) for p in outcomes(V, noise))),
+            ),
             "only_the_copy": Mistake(
                 "you count the loss of the copied character alone; the others come too, and cost more",
                 noisy(lambda V, noise: -math.log(1 - noise + noise / V)),
@@ -394,6 +495,7 @@ def copy_loss(lag: int = 3) -> Exercise:
                 "without noise your loss is nan: 0 times ln 0; leave out what has probability 0", with_nan
             ),
         },
+        tolerance=3e-4,  # torch cuts probabilities off at 1e-7
     )
 
 
@@ -419,9 +521,15 @@ def decayed_gradient(decay: float = 0.1) -> Exercise:
         d_W = sign * (row * special.softmax(W, axis=axis) - counts) / (n if mean else 1)
         return np.asarray(d_W + pull * decay * W)
 
-    def row_means(W: Array, counts: Array) -> Array:
-        row = np.maximum(counts.sum(1, keepdims=True), 1)
-        return np.asarray(special.softmax(W, axis=1) - counts / row + decay * W)
+    def row_means(W: Array, counts: Array, least: float = 1, n: float = 1) -> Array:
+        row = np.maximum(counts.sum(1, keepdims=True), least)
+        return np.asarray((special.softmax(W, axis=1) - counts / row) / n + decay * W)
+
+    def of_text(W: Array, counts: Array) -> Array:
+        return attempt(W, counts, pull=0)
+
+    def row_across(W: Array, counts: Array) -> Array:
+        return np.asarray((counts.sum(1) * special.softmax(W, axis=1) - counts) / counts.sum() + decay * W)
 
     def one_each(W: Array, counts: Array) -> Array:
         return np.asarray((special.softmax(W, axis=1) - counts) / counts.sum() + decay * W)
@@ -471,6 +579,26 @@ def decayed_gradient(decay: float = 0.1) -> Exercise:
                 "you add the decay's loss itself; its derivative belongs in the gradient",
                 lambda W, counts: attempt(W, counts, pull=0) + decay / 2 * W**2,
             ),
+            "decay_squared": Mistake(
+                "your decay is still squared; the derivative of W²/2 is W",
+                lambda W, counts: of_text(W, counts) + decay * W**2,
+            ),
+            "decay_summed": Mistake(
+                "you add the sum of all logits to each entry; only one term of the sum depends on W[i, k]",
+                lambda W, counts: of_text(W, counts) + decay * W.sum(),
+            ),
+            "over_cells": Mistake(
+                "n is the number of pairs, the sum of the counts; you divide by the number of cells",
+                lambda W, counts: of_text(W, counts) * counts.sum() / counts.size + decay * W,
+            ),
+            "over_V": Mistake(
+                "n is the number of pairs, the sum of the counts; you divide by V",
+                lambda W, counts: of_text(W, counts) * counts.sum() / len(counts) + decay * W,
+            ),
+            "no_keepdims": Mistake(
+                "column k of p is multiplied by the sum of row k: keepdims is missing",
+                row_across,
+            ),
             "decay_over_n": Mistake(
                 "you divide the decay by the number of pairs too; only the loss of the text is a mean",
                 lambda W, counts: attempt(W, counts, pull=float(1 / counts.sum())),
@@ -490,6 +618,21 @@ def decayed_gradient(decay: float = 0.1) -> Exercise:
             "row_means": Mistake(
                 "each row weighs the same in your gradient; a row counts as often as its character occurs",
                 row_means,
+            ),
+            "row_means_nan": Mistake(
+                "each row weighs the same in your gradient, and a row without counts gives nan; "
+                "a row counts as often as its character occurs",
+                lambda W, counts: row_means(W, counts, least=0),
+            ),
+            "row_means_over_n": Mistake(
+                "p minus the shares is not yet multiplied by the sum of its row: "
+                "a row counts as often as its character occurs",
+                lambda W, counts: row_means(W, counts, n=counts.sum()),
+            ),
+            "row_means_over_n_nan": Mistake(
+                "p minus the shares is not yet multiplied by the sum of its row, and a row without counts "
+                "gives nan: a row counts as often as its character occurs",
+                lambda W, counts: row_means(W, counts, least=0, n=counts.sum()),
             ),
             "one_each": Mistake(
                 "p is not multiplied by the sum of its row: the row was predicted so many times",

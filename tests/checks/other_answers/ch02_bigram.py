@@ -95,6 +95,13 @@ def with_pairs(context, V, noise):
     return special.entr(joint).sum() - np.log(V)
 
 
+@right("02.copy_loss", way="torch's float32")
+def with_a_distribution(context, V, noise):
+    p = torch.full((V,), noise / V)
+    p[0] += 1 - noise
+    return torch.distributions.Categorical(p if context >= 3 else torch.ones(V)).entropy()
+
+
 @right("02.decayed_gradient", way="torch autograd")
 def with_autograd(W, counts):
     table = torch.tensor(W, requires_grad=True)

@@ -79,6 +79,31 @@ def one_for_each_place(q, y):
     return -np.log(q[y])
 
 
+@wrong("02.constant_loss", "entropy_nan")
+def entropy_without_care(q, y):
+    return -np.dot(q, np.log(q))
+
+
+@wrong("02.constant_loss", "over_V")
+def divided_by_the_vocabulary(q, y):
+    return np.log(1 / q[y]).sum() / q.size
+
+
+@wrong("02.constant_loss", "first_left_out")
+def targets_as_for_the_table(q, y):
+    return np.mean([-np.log(q[k]) for k in y[1:]])
+
+
+@wrong("02.constant_loss", "last_left_out")
+def inputs_as_for_the_table(q, y):
+    return np.mean([-np.log(q[k]) for k in y[:-1]])
+
+
+@wrong("02.constant_loss", "zero_stops")
+def with_the_math_module(q, y):
+    return math.fsum(-math.log(q[int(k)]) for k in y) / len(y)
+
+
 def normalised(table):
     return table / table.sum(axis=1)[:, None]
 
@@ -148,6 +173,34 @@ def still_counts(counts, alpha):
 def divided_by_v_plus_one(counts, alpha):
     V = len(counts)
     return (counts + alpha) / (counts.sum(1, keepdims=True) + alpha * (V + 1))
+
+
+@wrong("02.smooth", "after_dividing_safely")
+def alpha_on_probabilities(counts, alpha):
+    row = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, row, out=np.zeros_like(counts), where=row > 0) + alpha
+
+
+@wrong("02.smooth", "no_brackets")
+def brackets_forgotten(counts, alpha):
+    return counts + alpha / (counts.sum(axis=1, keepdims=True) + alpha * len(counts))
+
+
+@wrong("02.smooth", "alpha_for_each_cell")
+def size_for_length(counts, alpha):
+    return (counts + alpha) / (counts.sum(axis=1, keepdims=True) + alpha * counts.size)
+
+
+@wrong("02.smooth", "empty_stays_zero")
+def empty_rows_cleared(counts, alpha):
+    P = normalised(counts + alpha)
+    P[~counts.any(axis=1)] = 0
+    return P
+
+
+@wrong("02.smooth", "softmax")
+def softmax_of_counts(counts, alpha):
+    return torch.softmax(torch.tensor(counts + alpha), dim=1)
 
 
 @wrong("02.ngram_counts", "repeats_lost")
@@ -223,6 +276,28 @@ def row_for_each_pair(x, V):
     return counts
 
 
+@wrong("02.ngram_counts", "first_axis_only")
+def list_for_a_tuple(x, V):
+    counts = np.zeros((V, V, V))
+    np.add.at(counts, [x[:-2], x[1:-1], x[2:]], 1)
+    return counts
+
+
+@wrong("02.ngram_counts", "first_axis_only")
+def windows_as_places(x, V):
+    counts = np.zeros((V, V, V))
+    if len(x) >= 3:
+        np.add.at(counts, np.lib.stride_tricks.sliding_window_view(x, 3), 1)
+    return counts
+
+
+@wrong("02.ngram_counts", "shares_of_all")
+def probabilities_of_triples(x, V):
+    counts = np.zeros((V, V, V))
+    np.add.at(counts, (x[:-2], x[1:-1], x[2:]), 1)
+    return counts / max(counts.sum(), 1)
+
+
 @wrong("02.ngram_counts")
 def slices_of_unequal_length(x, V):
     counts = np.zeros((V, V, V))
@@ -293,7 +368,43 @@ def a_little_each(context, V, noise):
     return known * best + (1 - known) * math.log(V)
 
 
-@wrong("02.copy_loss", "raised")
+@wrong("02.copy_loss", "one_other")
+def one_letter_for_the_rest(context, V, noise):
+    p = (1 - noise + noise / V, noise / V)
+    return math.log(V) if context < 3 else -sum(share * math.log(share) for share in p if share > 0)
+
+
+@wrong("02.copy_loss", "copy_or_draw")
+def entropy_of_a_coin(context, V, noise):
+    return math.log(V) if context < 3 else two_way(2, noise)
+
+
+@wrong("02.copy_loss", "copy_and_draw")
+def entropies_added(context, V, noise):
+    return math.log(V) if context < 3 else two_way(2, noise) + noise * math.log(V)
+
+
+@wrong("02.copy_loss", "only_just_enough")
+def equal_to_the_lag(context, V, noise):
+    return two_way(V, 1 - noise + noise / V) if context == 3 else math.log(V)
+
+
+@wrong("02.copy_loss", "older_copies")
+def two_copies_back(context, V, noise):
+    if context < 3:
+        return math.log(V)
+    copied = (1 - noise) ** (context // 3)
+    return two_way(V, copied + (1 - copied) / V)
+
+
+@wrong("02.copy_loss", "sure_without_noise")
+def nothing_to_doubt(context, V, noise):
+    if noise == 0:
+        return 0.0
+    return math.log(V) if context < 3 else two_way(V, 1 - noise + noise / V)
+
+
+@wrong("02.copy_loss", "zero_stops")
 def logarithm_of_nothing(context, V, noise):
     right, other = 1 - noise + noise / V, noise / V
     return math.log(V) if context < 3 else -right * math.log(right) - (V - 1) * other * math.log(other)
@@ -359,6 +470,49 @@ def p_minus_shares(W, counts):
 @wrong("02.decayed_gradient", "one_each")
 def row_sum_forgotten(W, counts):
     return (rows(W) - counts) / counts.sum() + 0.1 * W
+
+
+@wrong("02.decayed_gradient", "row_means_nan")
+def p_minus_plain_shares(W, counts):
+    return rows(W) - counts / counts.sum(axis=1, keepdims=True) + 0.1 * W
+
+
+@wrong("02.decayed_gradient", "row_means_over_n")
+def shares_then_mean(W, counts):
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return (rows(W) - shares) / counts.sum() + 0.1 * W
+
+
+@wrong("02.decayed_gradient", "row_means_over_n_nan")
+def plain_shares_then_mean(W, counts):
+    return (rows(W) - normalised(counts)) / counts.sum() + 0.1 * W
+
+
+@wrong("02.decayed_gradient", "decay_squared")
+def square_kept(W, counts):
+    return of_the_text(W, counts) + 0.1 * np.square(W)
+
+
+@wrong("02.decayed_gradient", "decay_summed")
+def all_logits_added(W, counts):
+    return of_the_text(W, counts) + 0.1 * np.sum(W)
+
+
+@wrong("02.decayed_gradient", "over_cells")
+def size_of_the_table(W, counts):
+    row = counts.sum(axis=1, keepdims=True)
+    return (row * rows(W) - counts) / counts.size + 0.1 * W
+
+
+@wrong("02.decayed_gradient", "over_V")
+def length_of_the_table(W, counts):
+    row = counts.sum(axis=1, keepdims=True)
+    return (row * rows(W) - counts) / len(counts) + 0.1 * W
+
+
+@wrong("02.decayed_gradient", "no_keepdims")
+def row_sums_across(W, counts):
+    return (counts.sum(axis=1) * rows(W) - counts) / counts.sum() + 0.1 * W
 
 
 @wrong("02.decayed_gradient", "columns")
