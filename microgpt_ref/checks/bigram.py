@@ -407,7 +407,7 @@ def copy_loss(lag: int = 3) -> Exercise:
             Case("two letters", lambda g: (lag, 2, float(g.uniform(0.2, 0.6)))),
             case("all noise", lambda g: lag, 1, 1),
             case("no noise", lambda g: lag, 0, 0),
-            case("no noise, one character too few", lambda g: lag - 1, 0, 0),
+            case("no noise and one character too few", lambda g: lag - 1, 0, 0),
             Case("twice the context", lambda g: (2 * lag, 2, float(g.uniform(0.2, 0.6)))),
         ),
         mistakes={
