@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from book.tools.notebook_form import ROOT, NotebookError, read
+from book.tools.notebook_form import ROOT, NotebookError, numbered, read
 from microgpt_ref.course.masters import ExerciseInfo, exercises_of
 
 STUDENTS = ROOT / "exercises"
@@ -39,18 +39,7 @@ class Exercise:
 
 def masters(names: Sequence[str] = ()) -> list[Path]:
     """The master files, in order. A name is a number, a stem or a path: `04`, `04_attention`."""
-    found = sorted(MASTERS.glob("[0-9][0-9]_*.ipynb"))
-    if not names:
-        return found
-    chosen = []
-    for name in names:
-        stem = Path(name).stem
-        matches = [path for path in found if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)]
-        if not matches:
-            there = ", ".join(path.stem for path in found) or "none"
-            raise NotebookError(f"no master {name!r} in exercises/solutions; there are: {there}")
-        chosen += matches
-    return chosen
+    return numbered(MASTERS, names, "master")
 
 
 def first_cells(notebook: NotebookNode) -> list[NotebookNode]:

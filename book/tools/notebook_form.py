@@ -45,6 +45,22 @@ def read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
+def numbered(folder: Path, names: Sequence[str], what: str) -> list[Path]:
+    """The notebooks of a folder in order, or those named: by number, stem or path."""
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not names:
+        return found
+    chosen = []
+    for name in names:
+        stem = Path(name).stem
+        matches = [path for path in found if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)]
+        if not matches:
+            there = ", ".join(path.stem for path in found) or "none"
+            raise NotebookError(f"no {what} {name!r}; there are {there}")
+        chosen += matches
+    return chosen
+
+
 def to_text(notebook: NotebookNode) -> str:
     """What Jupyter itself would write: one-space indent, sorted keys, a newline at the end."""
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"

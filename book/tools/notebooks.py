@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from book.tools.notebook_form import ROOT, NotebookError, faults, normalise, read, write
+from book.tools.notebook_form import ROOT, NotebookError, faults, normalise, numbered, read, write
 
 CHAPTERS = ROOT / "chapters"
 CELL_TIMEOUT = 300  # seconds; a stuck cell ends with an error instead of hanging
@@ -22,19 +22,7 @@ CELL_TIMEOUT = 300  # seconds; a stuck cell ends with an error instead of hangin
 
 def chapters(names: Sequence[str] = ()) -> list[Path]:
     """The chapter files, in order. A name is a number, a stem or a path: `02`, `02_bigram`."""
-    found = sorted(CHAPTERS.glob("[0-9][0-9]_*.ipynb"))
-    if not names:
-        return found
-    chosen = []
-    for name in names:
-        stem = Path(name).stem
-        matches = [path for path in found if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)]
-        if not matches:
-            raise NotebookError(
-                f"no chapter {name!r}; there are {', '.join(path.stem for path in found) or 'none'}"
-            )
-        chosen += matches
-    return chosen
+    return numbered(CHAPTERS, names, "chapter")
 
 
 def execute(path: Path) -> float:

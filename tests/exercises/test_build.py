@@ -127,7 +127,7 @@ def test_a_chapter_without_the_section_is_refused(course):
 
 def test_an_unknown_master_is_named(monkeypatch, capsys):
     assert tool.main(["build", "99"]) == 1
-    assert "no master '99' in exercises/solutions" in capsys.readouterr().err
+    assert "no master '99'; there are 01_tokens" in capsys.readouterr().err
 
 
 def test_another_repository_is_named_in_every_link(course, tmp_path):
