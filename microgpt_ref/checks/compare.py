@@ -96,15 +96,11 @@ def _arrays(got: Any, wanted: np.ndarray, tolerance: float, name: str) -> Differ
 def _numbers(got: Any, wanted: Any, tolerance: float, name: str) -> Difference | None:
     if isinstance(got, np.ndarray) and got.size == 1 and got.ndim == 0:
         got = got[()]
+    one = {"truth values": "True or False", "whole numbers": "a whole number"}.get(_kind(wanted), "a number")
     if not isinstance(got, bool | int | float | np.generic):
-        article = {"truth values": "True or False", "whole numbers": "a whole number"}.get(
-            _kind(wanted), "a number"
-        )
-        return Difference("type", f"{name} is {_a(got)}; it should be {article}")
+        return Difference("type", f"{name} is {_a(got)}; it should be {one}")
     if _kind(got) != _kind(wanted) and (_kind(wanted) != "numbers" or _kind(got) == "truth values"):
-        return Difference(
-            "dtype", f"{name} is {show(got)}, {_a(got)}; it should be one of the {_kind(wanted)}"
-        )
+        return Difference("dtype", f"{name} is {show(got)}, {_a(got)}; it should be {one}")
     a, b = np.asarray(got)[None], np.asarray(wanted)[None]
     if found := _not_finite(a, b, name):
         return found

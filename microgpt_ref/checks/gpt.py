@@ -110,6 +110,11 @@ def count_gpt2(factor: int = 4) -> Exercise:
             more(lambda V, T, C, N: N * (4 - factor) * (2 * C * C + C)),
         )
     }
+    no_ffn_biases = {  # with F = 3C they are as many as those of attention
+        "no_ffn_biases": Mistake(
+            "the biases of the FFN are missing", more(lambda V, T, C, N: -N * (factor + 1) * C)
+        )
+    }
     return Exercise(
         reference=by_names,
         cases=(
@@ -121,6 +126,14 @@ def count_gpt2(factor: int = 4) -> Exercise:
         ),
         mistakes={
             **({} if factor == 4 else four),
+            "table_of_tejas": Mistake(
+                "this is the table of tejas-10m; GPT-2 has no head of its own, and its biases are others",
+                more(lambda V, T, C, N: V * C + V - 3 * N * C),
+            ),
+            "biases_of_tejas": Mistake(
+                "these are the biases of tejas-10m; GPT-2 has none at the head, and some for q, k and v",
+                more(lambda V, T, C, N: V - 3 * N * C),
+            ),
             "head_twice": Mistake(
                 "the head is the embedding: count the matrix once", more(lambda V, T, C, N: V * C)
             ),
@@ -130,6 +143,16 @@ def count_gpt2(factor: int = 4) -> Exercise:
                 "the biases of the linear layers are missing",
                 more(lambda V, T, C, N: -N * (5 + factor) * C),
             ),
+            "no_qkv_bias": Mistake(
+                "the biases of q, k and v are missing; tejas-10m has none there, GPT-2 has them",
+                more(lambda V, T, C, N: -3 * N * C),
+            ),
+            "no_attention_biases": Mistake(
+                "the biases of attention"
+                + (", or of the FFN, are missing" if factor == 3 else " are missing"),
+                more(lambda V, T, C, N: -4 * N * C),
+            ),
+            **({} if factor == 3 else no_ffn_biases),
             "no_shift": Mistake(
                 "a LayerNorm has 2C numbers: a scale and a shift", more(lambda V, T, C, N: -(2 * N + 1) * C)
             ),
@@ -139,7 +162,7 @@ def count_gpt2(factor: int = 4) -> Exercise:
                 more(lambda V, T, C, N: -N * (5 + factor) * C - (2 * N + 1) * 2 * C),
             ),
             "one_norm": Mistake(
-                "a block has two norms, one before attention and one before the FFN",
+                "2C numbers a block are missing: those of a second norm, or the biases of two of q, k and v",
                 more(lambda V, T, C, N: -2 * N * C),
             ),
             "one_square": Mistake(
@@ -149,6 +172,14 @@ def count_gpt2(factor: int = 4) -> Exercise:
             "no_out": Mistake(
                 "attention's output matrix and its bias are missing",
                 more(lambda V, T, C, N: -N * (C * C + C)),
+            ),
+            "one_ffn_layer": Mistake(
+                "the FFN has two linear layers, from C to F and back",
+                more(lambda V, T, C, N: -N * (factor * C * C + C)),
+            ),
+            "bias_of_F": Mistake(
+                "the second bias of the FFN is added to C numbers, not to F",
+                more(lambda V, T, C, N: N * (factor - 1) * C),
             ),
             "one_block": Mistake(
                 "you count one block; there are N",
@@ -203,9 +234,25 @@ def stream_size() -> Exercise:
                 "you add the sizes; unrelated vectors partly cancel, so their squares add up",
                 lambda e, s, C, N, scaled: e + 2 * N * s * C**0.5 / (2 * N if scaled else 1) ** 0.5,
             ),
+            "start_added": Mistake(
+                "the start is one more unrelated vector: add squares, not sizes",
+                lambda e, s, C, N, scaled: e + s * C**0.5 * (1 if scaled else 2 * N) ** 0.5,
+            ),
+            "start_not_squared": Mistake(
+                "`start` is a size: square it before you add it to mean squares",
+                lambda e, s, C, N, scaled: float(np.sqrt(e + C * s**2 * (1 if scaled else 2 * N))),
+            ),
+            "start_times_root": Mistake(
+                "you let the start grow by √(2N); but 2N writes are added to it, each with a size of its own",
+                lambda e, s, C, N, scaled: e if scaled else e * (2 * N) ** 0.5,
+            ),
             "one_write": Mistake(
                 "a block writes twice, so there are 2N writes",
                 lambda e, s, C, N, scaled: root(e, N * C * s**2 / (2 * N if scaled else 1)),
+            ),
+            "one_write_and_root_N": Mistake(
+                "a block writes twice: there are 2N writes, N only if each block wrote once",
+                lambda e, s, C, N, scaled: root(e, C * s**2 * (1 if scaled else N)),
             ),
             "no_start": Mistake(
                 "the stream does not begin at zero: the embedding is in the sum too",
@@ -226,6 +273,14 @@ def stream_size() -> Exercise:
             "always_scaled": Mistake(
                 "you divide by √(2N) where `scaled` is False too",
                 lambda e, s, C, N, scaled: root(e, C * s**2),
+            ),
+            "other_way_round": Mistake(
+                "`scaled` is the other way round: the writes are smaller where it is True",
+                lambda e, s, C, N, scaled: root(e, C * s**2 * (2 * N if scaled else 1)),
+            ),
+            "all_scaled": Mistake(
+                "you shrink the whole stream; only the writes are divided by √(2N), the start is not",
+                lambda e, s, C, N, scaled: root(e, 2 * N * C * s**2) / (2 * N if scaled else 1) ** 0.5,
             ),
             "scaled_by_N": Mistake(
                 "you scale by √N; the factor is 1/√(2N), since there are two writes a block",
@@ -282,6 +337,9 @@ def masked_backward(ignored: int = -1) -> Exercise:
     def from_the_end(p: Array, y: NDArray[np.int64]) -> Array:
         return np.asarray((p - np.eye(p.shape[-1])[y]) / (y != ignored).sum())
 
+    def first_character(p: Array, y: NDArray[np.int64]) -> Array:
+        return attempt(p, np.where(y == ignored, 0, y), all_of_them=True) * y.size / (y != ignored).sum()
+
     def case(name: str, B: int, T: int, V: int, *hidden: tuple[int, int], equal: bool = False) -> Case:
         def make(g: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
             targets = g.integers(0, V, size=(B, T))
@@ -313,6 +371,14 @@ def masked_backward(ignored: int = -1) -> Exercise:
             "last_character": Mistake(
                 f"as an index, {ignored} counts from the end; it is no character of the vocabulary",
                 from_the_end,
+            ),
+            "nothing_changed": Mistake(
+                f"these are the chapter's d_logits: all places count, and {ignored} is read as a character",
+                lambda p, y: from_the_end(p, y) * (y != ignored).sum() / y.size,
+            ),
+            "first_character": Mistake(
+                "a place that does not count gets a gradient as if its target were character 0",
+                first_character,
             ),
             "ignored_get_p": Mistake(
                 "a place that does not count gets p; it should get zero",
@@ -386,6 +452,18 @@ def parallel_backward() -> Exercise:
         d = d + back(hidden(d))
         return d + back(attention(d))
 
+    def other_order(d: Array, x: Array, parameters: Parameters) -> Array:
+        back, attention, hidden = ways(x, parameters)
+        d = d + back(attention(d))
+        return d + back(hidden(d))
+
+    def chained(d: Array, x: Array, parameters: Parameters) -> Array:
+        back, attention, hidden = ways(x, parameters)
+        return d + back(attention(hidden(d)))
+
+    def straight_and_normed(d: Array, x: Array, parameters: Parameters) -> Array:
+        return d + all_normed(d, x, parameters)
+
     def norm_first(d: Array, x: Array, parameters: Parameters) -> Array:
         back, attention, hidden = ways(x, parameters)
         return d + attention(back(d)) + hidden(back(d))
@@ -426,6 +504,18 @@ def parallel_backward() -> Exercise:
             "one_after_another": Mistake(
                 "this is the chapter's block, where the FFN reads what attention wrote; here both read n",
                 one_after_another,
+            ),
+            "other_order": Mistake(
+                "you go through the FFN with what attention gave back; both branches are given d_out",
+                other_order,
+            ),
+            "chained": Mistake(
+                "you go through one branch with what the other gave back; both are given d_out, then added",
+                chained,
+            ),
+            "straight_and_normed": Mistake(
+                "d_out goes in twice: straight, which is right, and through the norm, which it never passed",
+                straight_and_normed,
             ),
             "norm_first": Mistake(
                 "backward, the norm comes last: it was the first step of the way forward", norm_first

@@ -142,6 +142,10 @@ def explain(error: BaseException, answer: Callable[..., Any]) -> str:
 def _meaning(error: BaseException, text: str) -> str | None:
     if "broadcast" in text or "mismatch" in text or "not aligned" in text or "must match" in text:
         return "two shapes do not fit together. Print both, and say which axis is which."
+    if "inhomogeneous" in text:
+        return "the parts of an array have unlike shapes. Is one of them two results, as in `a, b = f(…)`?"
+    if "'tuple'" in text:
+        return "several results, a tuple, stand where one is needed. Give each a name: `a, b = f(…)`."
     if isinstance(error, TypeError) and "argument" in text:
         return "the function takes other arguments than it is given. Compare with the stub's first line."
     if isinstance(error, ValueError) and "ambiguous" in text:

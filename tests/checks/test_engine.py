@@ -112,6 +112,8 @@ WRONG = [
     (lambda x, y: x * y, "raised", "takes other arguments"),
     (lambda x: missing * x, "raised", "a name has no value"),
     (lambda x: x @ np.ones(7), "raised", "two shapes do not fit"),
+    (lambda x: x - (x, {}), "raised", "Is one of them two results"),
+    (lambda x: (x, {}).sum(), "raised", "a tuple, stand where one is needed"),
     (changes, "changed_arguments", "changes what it was given"),
     (leaves, "raised", "must not end the program"),
     (recurses, "raised", "calls itself without end"),

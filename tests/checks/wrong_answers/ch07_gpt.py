@@ -168,6 +168,53 @@ def recited(V, T, C, N):
     return 124_439_808
 
 
+@wrong("07.count_gpt2", "table_of_tejas")
+def the_table_line_by_line(V, T, C, N):
+    F = 4 * C
+    matrices = N * 3 * C**2 + N * C**2 + N * 2 * C * F
+    return V * C + T * C + matrices + (2 * N + 1) * 2 * C + V * C + N * (C + F + C) + V
+
+
+@wrong("07.count_gpt2", "biases_of_tejas")
+def the_table_without_its_head(V, T, C, N):
+    return (V + T) * C + 12 * N * C**2 + (2 * N + 1) * 2 * C + N * (C + 4 * C + C) + V
+
+
+@wrong("07.count_gpt2", "no_qkv_bias")
+def the_table_without_head_and_its_bias(V, T, C, N):
+    return (V + T) * C + 12 * N * C**2 + (2 * N + 1) * 2 * C + N * (C + 4 * C + C)
+
+
+@wrong("07.count_gpt2", "no_attention_biases")
+def biases_of_the_ffn_alone(V, T, C, N):
+    block = 4 * C * C + linear(C, 4 * C) + linear(4 * C, C) + 4 * C
+    return (V + T + 2) * C + N * block
+
+
+@wrong("07.count_gpt2", "no_ffn_biases")
+def biases_of_attention_alone(V, T, C, N):
+    block = linear(C, 3 * C) + linear(C, C) + 8 * C * C + 4 * C
+    return (V + T + 2) * C + N * block
+
+
+@wrong("07.count_gpt2", "one_norm")
+def one_bias_for_q_k_and_v(V, T, C, N):
+    block = 3 * C * C + C + linear(C, C) + linear(C, 4 * C) + linear(4 * C, C) + 4 * C
+    return (V + T + 2) * C + N * block
+
+
+@wrong("07.count_gpt2", "one_ffn_layer")
+def way_back_forgotten(V, T, C, N):
+    block = linear(C, 3 * C) + linear(C, C) + linear(C, 4 * C) + 4 * C
+    return (V + T + 2) * C + N * block
+
+
+@wrong("07.count_gpt2", "bias_of_F")
+def both_biases_of_F(V, T, C, N):
+    block = linear(C, 3 * C) + linear(C, C) + 2 * (C + 1) * 4 * C + 4 * C
+    return (V + T + 2) * C + N * block
+
+
 @wrong("07.stream_size", "no_writes")
 def always_the_start(start, std, C, N, scaled):
     return start
@@ -239,6 +286,44 @@ def grows_like_interest(start, std, C, N, scaled):
     for _ in range(2 * N):
         square += square * C * std**2 / (2 * N if scaled else 1)
     return np.sqrt(square)
+
+
+@wrong("07.stream_size", "start_added")
+def start_plus_all_writes(start, std, C, N, scaled):
+    write = std * np.sqrt(C) / (np.sqrt(2 * N) if scaled else 1)
+    return start + np.sqrt(2 * N) * write
+
+
+@wrong("07.stream_size", "start_not_squared")
+def size_among_squares(start, std, C, N, scaled):
+    write = std**2 * C / (2 * N if scaled else 1)
+    return np.sqrt(start + 2 * N * write)
+
+
+@wrong("07.stream_size", "start_times_root")
+def the_summary_taken_literally(start, std, C, N, scaled):
+    size = start * np.sqrt(2 * N)
+    return size / np.sqrt(2 * N) if scaled else size
+
+
+@wrong("07.stream_size", "one_write_and_root_N")
+def blocks_counted_as_writes(start, std, C, N, scaled):
+    if scaled:
+        std = std / np.sqrt(N)
+    return np.hypot(start, np.sqrt(N * C) * std)
+
+
+@wrong("07.stream_size", "other_way_round")
+def flag_misread(start, std, C, N, scaled):
+    if not scaled:
+        std = std / np.sqrt(2 * N)
+    return np.sqrt(start**2 + 2 * N * std**2 * C)
+
+
+@wrong("07.stream_size", "all_scaled")
+def divided_at_the_end(start, std, C, N, scaled):
+    size = np.hypot(start, std * np.sqrt(2 * N * C))
+    return size / np.sqrt(2 * N) if scaled else size
 
 
 def one_hot_of(targets, V):
@@ -323,6 +408,18 @@ def drops_the_places(p, targets):
 def mask_does_not_broadcast(p, targets):
     counted = targets >= 0
     return (p - one_hot_of(targets, p.shape[-1])) * counted / counted.sum()
+
+
+@wrong("07.masked_backward", "nothing_changed")
+def as_in_the_chapter(p, targets):
+    one_hot = np.eye(p.shape[-1], dtype=p.dtype)[targets]
+    return (p - one_hot) / targets.size
+
+
+@wrong("07.masked_backward", "first_character")
+def zero_put_there_and_left(p, targets):
+    counted = targets != -1
+    return (p - np.eye(p.shape[-1])[np.where(counted, targets, 0)]) / counted.sum()
 
 
 def parallel(x, parameters):
@@ -415,3 +512,32 @@ def with_gradients(d_out, x, parameters):
     d_a, gradients = attention_layer_backward(d_out, attention)
     d_f, more = ffn_backward(d_out, hidden)
     return d_out + rms_norm_backward(d_a + d_f, norm)[0], gradients | more
+
+
+@wrong("07.parallel_backward", "other_order")
+def attention_first(d_out, x, parameters):
+    norm, attention, hidden = parallel(x, parameters)
+    d_x = d_out + rms_norm_backward(attention_layer_backward(d_out, attention)[0], norm)[0]
+    return d_x + rms_norm_backward(ffn_backward(d_x, hidden)[0], norm)[0]
+
+
+@wrong("07.parallel_backward", "chained")
+def one_chain(d_out, x, parameters):
+    norm, attention, hidden = parallel(x, parameters)
+    d, _ = ffn_backward(d_out, hidden)
+    d, _ = attention_layer_backward(d, attention)
+    return d_out + rms_norm_backward(d, norm)[0]
+
+
+@wrong("07.parallel_backward", "straight_and_normed")
+def residual_in_both(d_out, x, parameters):
+    norm, attention, hidden = parallel(x, parameters)
+    d_normed = d_out + attention_layer_backward(d_out, attention)[0] + ffn_backward(d_out, hidden)[0]
+    return d_out + rms_norm_backward(d_normed, norm)[0]
+
+
+@wrong("07.parallel_backward", "raised")
+def norm_as_in_the_chapter(d_out, x, parameters):
+    norm, attention, hidden = parallel(x, parameters)
+    d_normed = attention_layer_backward(d_out, attention)[0] + ffn_backward(d_out, hidden)[0]
+    return d_out + rms_norm_backward(d_normed, norm)
