@@ -13,6 +13,8 @@ from microgpt_ref.checks import CHAPTERS, examine, load, names
 from microgpt_ref.checks.running import run
 from tests.checks.answers import Answer, right_answers, wrong_answers
 
+pytestmark = pytest.mark.slow  # not each test, but all of them together
+
 WRITTEN = [
     chapter
     for chapter, word in CHAPTERS.items()
