@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from microgpt_ref.checks.exercise import Case, Exercise, Mistake, exercise, probe
 
 Array = NDArray[Any]
-WORKS, BOOL, FLOAT, NUMPY = (
+WORKS, LOOP, BOOL, FLOAT, NUMPY = (
     "works",
+    "a Python loop",
     "TracerBoolConversionError",
     "ConcretizationTypeError",
     "TracerArrayConversionError",
@@ -175,6 +176,15 @@ def count_traces(static: str = "power") -> Exercise:
                 f"`{other}` is an ordinary argument: its values are passed to the program, like the array's",
                 different("shape", "dtype", "power", "scale"),
             ),
+            "shapes_alone": Mistake(
+                "you count the shapes alone; two other things can need a program of their own",
+                different("shape"),
+            ),
+            "everything": Mistake(
+                "you count calls that differ in anything; values in the array and values of an ordinary"
+                " argument are passed to the program, and need no new one",
+                different("shape", "dtype", "value", "power", "scale"),
+            ),
             "sizes": Mistake(
                 "you compare how many numbers an array has; (2, 3) and (6,) are two shapes",
                 lambda calls: len({(np.prod(c["shape"]), c["dtype"], c[static]) for c in calls}),
@@ -215,6 +225,11 @@ def clip_tree() -> Exercise:
         norm = measure(jax.tree.leaves(tree))
         return scaled(tree, limit / norm if norm > limit else 1.0)
 
+    def divided(tree: Any, limit: float) -> Any:
+        if not tree_norm(tree):
+            raise ZeroDivisionError
+        return clipped(tree, limit)
+
     def with_norm(measure: Measure) -> Plain:
         return Plain(lambda tree, limit: clipped(tree, limit, measure))
 
@@ -250,6 +265,16 @@ def clip_tree() -> Exercise:
         ),
         mistakes={
             **tracing(clipped),
+            "python_float_divided": Mistake(PYTHON_FLOAT, Plain(divided, FLOAT)),
+            "norm_of_one": Mistake(
+                "long gradients come out with the norm 1, whatever the limit is",
+                Plain(lambda tree, limit: scaled(tree, 1 / max(tree_norm(tree), limit))),
+            ),
+            "lengthens_and_divides": Mistake(
+                "you bring every gradient to the limit; a short one should stay as it is (and zero becomes"
+                " nan, as 0/0)",
+                Plain(lambda tree, limit: scaled(tree, limit / (tree_norm(tree) or float("nan")))),
+            ),
             "lengthens": Mistake(
                 "you bring every gradient to the limit; a short one should stay as it is",
                 Plain(lambda tree, limit: scaled(tree, limit / (tree_norm(tree) or 1))),
@@ -300,6 +325,10 @@ def trapezoid(final: float = 0.1) -> Exercise:
     def by_corners(step: Array, steps: int, warmup: int, decay: int, peak: float) -> Array:
         return np.interp(step, [-1, warmup - 1, steps - decay, steps], [0, peak, peak, final * peak])
 
+    def unbounded(step: Array, steps: int, warmup: int, decay: int, peak: float) -> Array:
+        fall = 1 - (1 - final) * (step - (steps - decay)) / decay
+        return peak * np.where(step < warmup, (step + 1) / warmup, fall)
+
     def attempt(
         *, first: int = 1, early: int = 0, end: Callable[[float], float] = lambda peak: final * peak,
         bend: Callable[[Array], Array] = lambda x: x, flat: bool = True, floor: bool = False,
@@ -348,7 +377,7 @@ def trapezoid(final: float = 0.1) -> Exercise:
         reference=Plain(by_corners),
         drive=drive,
         cases=(
-            case("one step of each", 1, 1, 1),
+            case("a short run", 1, 1, 2),
             case("no flat part", 3, 0, 5),
             case("a long fall", 2, 2, 30),
             case("a usual run", 4, 7, 5),
@@ -362,6 +391,26 @@ def trapezoid(final: float = 0.1) -> Exercise:
                 attempt(first=0),
             ),
             "no_warmup": Mistake("there is no rise: the first steps have the peak", attempt(first=2)),
+            "no_fall": Mistake(
+                "there is no fall: the last steps still have the peak", attempt(end=lambda peak: peak)
+            ),
+            "above_the_peak": Mistake(
+                "between rise and fall your rate is above the peak: the line of the fall is used too early",
+                Plain(unbounded),
+            ),
+            "ends_early": Mistake(
+                "your fall reaches FINAL at the last step; it should get there one step after the run, so"
+                " each of its decay_steps is a little shorter",
+                Plain(
+                    lambda step, steps, warmup, decay, peak: by_corners(
+                        step, steps - 1, warmup, decay - 1, peak
+                    )
+                ),
+            ),
+            "no_peak": Mistake(
+                "your rates are shares of the peak; the peak itself is missing",
+                Plain(lambda step, steps, warmup, decay, peak: by_corners(step, steps, warmup, decay, 1.0)),
+            ),
             "no_flat_part": Mistake(
                 "your fall begins right after the rise; it should take the last decay_steps only",
                 attempt(flat=False),
@@ -392,6 +441,11 @@ def running_mean() -> Exercise:
             before, mean = mean, beta * mean + (1 - beta) * w
             out.append(before if lag else mean / (1 - beta**t) if corrected else mean)
         return np.stack(out)
+
+    def from_a_number(weights: Array, beta: float) -> Array:
+        if weights.ndim > 1:
+            raise TypeError("the carry changes its shape")
+        return means(weights, beta, zero=True)
 
     def drive(answer: Callable[..., Any], weights: jax.Array, beta: float) -> Any:
         if isinstance(answer, Plain):
@@ -426,12 +480,21 @@ def running_mean() -> Exercise:
         rounds=1,
         mistakes={
             "loop": Mistake(
-                "the means are right, but a Python loop is unrolled into the program; use jax.lax.scan",
+                "the means are right, but there is no scan in the program (a Python loop is unrolled into"
+                " it); use jax.lax.scan",
                 Plain(means, "no scan"),
             ),
             "starts_at_zero": Mistake(
                 "your mean starts at zero; it should start at the first weights",
                 Plain(lambda w, beta: means(w, beta, zero=True)),
+            ),
+            "starts_at_a_number": Mistake(
+                "your mean starts at the number 0; it should start at the first weights, in their shape",
+                Plain(from_a_number),
+            ),
+            "keeps_the_weights": Mistake(
+                "you hand out each step's weights; what the scan keeps of a step should be the mean",
+                Plain(lambda w, beta: w),
             ),
             "corrected": Mistake(
                 "you start at zero and divide by 1 − βᵗ as Adam does; here the mean starts at the first"
@@ -530,15 +593,32 @@ def robust_gradient() -> Exercise:
         return np.asarray(rows * min(1, limit / max(float(np.linalg.norm(rows)), 1e-30))).mean(0)
 
     def drive(answer: Callable[..., Any], *arguments: Any) -> Any:
+        loss, w, inputs, targets, limit = arguments
+        B, calls = len(inputs), 0
         if isinstance(answer, Plain):
+            if answer.traced == LOOP:
+                return {"inside vmap": LOOP if B > 1 else WORKS, "gradient": answer(*arguments)}
             works = answer.traced == WORKS
             return {"inside vmap": answer.traced, "gradient": answer(*arguments) if works else None}
+
+        def counted(*row: Any) -> jax.Array:
+            nonlocal calls
+            calls += 1
+            return loss(*row)
+
+        def whole(*rows: Any) -> Any:
+            nonlocal calls
+            calls = 0
+            return answer(counted, *rows, limit)
+
         try:
-            loss, w, inputs, targets, limit = arguments
-            value = compiled(lambda *rows: answer(loss, *rows, limit), w, inputs, targets)
+            value = compiled(whole, w, inputs, targets)
         except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
             return {"inside vmap": type(error).__name__, "gradient": None}
-        return None if value is None else {"inside vmap": WORKS, "gradient": value}
+        # vmap and scan call the function once or twice, a Python loop once a row
+        return (
+            None if value is None else {"inside vmap": LOOP if calls >= B > 1 else WORKS, "gradient": value}
+        )
 
     def case(name: str, B: int, damaged: float = 1, silent: bool = False) -> Case:
         def make(g: np.random.Generator) -> tuple[Any, ...]:
@@ -575,6 +655,32 @@ def robust_gradient() -> Exercise:
             "numpy": Mistake(
                 "a function of NumPy gets a tracer inside vmap; take that of jax.numpy",
                 of_rows(lambda rows, limit: rows, NUMPY),
+            ),
+            "loop": Mistake(
+                "the gradient is right, but a Python loop takes the rows one by one; write the function of"
+                " one row, and let JAX make of it one for all",
+                of_rows(lambda rows, limit: clipped(rows, limit).mean(0), LOOP),
+            ),
+            "lengthens_and_divides": Mistake(
+                "you bring every row to the limit; a short one should stay as it is (and a row of zeros"
+                " becomes nan, as 0/0)",
+                of_rows(
+                    lambda rows, limit: (rows * (limit / np.linalg.norm(rows, axis=-1, keepdims=True))).mean(
+                        0
+                    )
+                ),
+            ),
+            "limit_of_a_share": Mistake(
+                "you clip each row to limit / B; clip it to limit, and the mean divides by B",
+                of_rows(lambda rows, limit: clipped(rows, limit / len(rows)).mean(0)),
+            ),
+            "dropped": Mistake(
+                "you throw a long row away; it should be shortened to the limit",
+                of_rows(
+                    lambda rows, limit: (rows * (np.linalg.norm(rows, axis=-1, keepdims=True) <= limit)).mean(
+                        0
+                    )
+                ),
             ),
             "not_clipped": Mistake("nothing is clipped", of_rows(lambda rows, limit: rows.mean(0))),
             "mean_first": Mistake(
@@ -640,6 +746,7 @@ def scan_layers() -> Exercise:
     def loop(
         layers: Layers, x: Any, *, residual: bool = True, transposed: bool = True, order: int = 1,
         bias: bool = True, root: bool = True, before: bool = False, inside: bool = False,
+        size: Callable[[Array], Any] | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
         weights, biases = np.asarray(layers["weight"])[::order], np.asarray(layers["bias"])[::order]
         x, sizes = np.asarray(x), []
@@ -647,6 +754,9 @@ def scan_layers() -> Exercise:
             start = x
             branch = np.tanh(x @ (weight.T if transposed else weight) + (b if bias else 0))
             x = x + branch if residual else branch
+            if size:
+                sizes.append(size(x))
+                continue
             square = ((start if before else branch if inside else x) ** 2).mean()
             sizes.append(np.sqrt(square) if root else square)
         return x, np.array(sizes)
@@ -684,7 +794,8 @@ def scan_layers() -> Exercise:
         rounds=1,
         mistakes={
             "loop": Mistake(
-                "the numbers are right, but a Python loop is unrolled into the program; use jax.lax.scan",
+                "the numbers are right, but there is no scan in the program (a Python loop is unrolled into"
+                " it); use jax.lax.scan",
                 Plain(loop, "no scan"),
             ),
             "no_residual": Mistake(
@@ -713,6 +824,14 @@ def scan_layers() -> Exercise:
                 variant(inside=True),
             ),
             "no_root": Mistake("your sizes are mean squares; their root is missing", variant(root=False)),
+            "deviation": Mistake(
+                "your sizes are standard deviations, which leave the mean out; take the root mean square",
+                variant(size=np.std),
+            ),
+            "norm": Mistake(
+                "your sizes are norms: the root of a sum; take the root of the mean",
+                variant(size=np.linalg.norm),
+            ),
         },
         tolerance=1e-4,
     )

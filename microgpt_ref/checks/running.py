@@ -134,18 +134,22 @@ def explain(error: BaseException, answer: Callable[..., Any]) -> str:
         lines.append(f"  in its line: {line}")
     if isinstance(error, SystemExit):
         lines.append("  A function that is checked must return; it must not end the program.")
-    elif meaning := _meaning(error, text):
+    elif meaning := _meaning(error, text, getattr(answer, "__name__", "")):
         lines.append(f"  That means: {meaning}")
     return "\n".join(lines)
 
 
-def _meaning(error: BaseException, text: str) -> str | None:
+def _meaning(error: BaseException, text: str, name: str) -> str | None:
     if "broadcast" in text or "mismatch" in text or "not aligned" in text or "must match" in text:
         return "two shapes do not fit together. Print both, and say which axis is which."
     if "inhomogeneous" in text:
         return "the parts of an array have unlike shapes. Is one of them two results, as in `a, b = f(…)`?"
     if "'tuple'" in text:
         return "several results, a tuple, stand where one is needed. Give each a name: `a, b = f(…)`."
+    if "'str' object" in text:
+        return "a string stands there. Does the line take a dictionary apart? That gives its keys."
+    if isinstance(error, TypeError) and "argument" in text and name not in text:
+        return "a function is called in this line with other arguments than it takes."
     if isinstance(error, TypeError) and "argument" in text:
         return "the function takes other arguments than it is given. Compare with the stub's first line."
     if isinstance(error, ValueError) and "ambiguous" in text:

@@ -110,6 +110,8 @@ WRONG = [
     (lambda x: list(x)[99], "raised", "list index out of range"),
     (lambda x: x * x if len(x) < 2 else x[[77]], "short", "you take five for granted"),
     (lambda x, y: x * y, "raised", "takes other arguments"),
+    (lambda x: np.linalg.norm(x, 2, 0, False, 1), "raised", "is called in this line with other arguments"),
+    (lambda x: [name.T for name in {"a": x}], "raised", "That gives its keys"),
     (lambda x: missing * x, "raised", "a name has no value"),
     (lambda x: x @ np.ones(7), "raised", "two shapes do not fit"),
     (lambda x: x - (x, {}), "raised", "Is one of them two results"),

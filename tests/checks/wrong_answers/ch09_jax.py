@@ -65,6 +65,16 @@ def all_arguments(calls):
     return distinct(calls, "shape", "dtype", "scale", "power")
 
 
+@wrong("09.count_traces", "shapes_alone")
+def shapes(calls):
+    return distinct(calls, "shape")
+
+
+@wrong("09.count_traces", "everything")
+def whole_calls(calls):
+    return len({tuple(call.values()) for call in calls})
+
+
 @wrong("09.count_traces", "sizes")
 def numbers_in_the_array(calls):
     return len({(math.prod(call["shape"]), call["dtype"], call["power"]) for call in calls})
@@ -108,6 +118,24 @@ def number_first(gradients, limit):
     norm = float(length(gradients))
     factor = limit / norm if norm > limit else 1.0
     return jax.tree.map(lambda g: factor * g, gradients)
+
+
+@wrong("09.clip_tree", "python_float_divided")
+def number_without_comparison(gradients, limit):
+    norm = float(length(gradients))
+    return jax.tree.map(lambda g: g * min(1.0, limit / norm), gradients)
+
+
+@wrong("09.clip_tree", "norm_of_one")
+def limit_below_alone(gradients, limit):
+    norm = length(gradients)
+    return jax.tree.map(lambda g: g / jnp.maximum(norm, limit), gradients)
+
+
+@wrong("09.clip_tree", "lengthens_and_divides")
+def always_scaled(gradients, limit):
+    norm = length(gradients)
+    return jax.tree.map(lambda g: g * limit / norm, gradients)
 
 
 @wrong("09.clip_tree", "numpy")
@@ -225,6 +253,29 @@ def two_pieces(step, steps, warmup_steps, decay_steps, peak):
     return peak * jnp.minimum(1, pieces(step, steps, warmup_steps, decay_steps)[1])
 
 
+@wrong("09.trapezoid", "no_fall")
+def rise_alone(step, steps, warmup_steps, decay_steps, peak):
+    return peak * jnp.minimum(1, (step + 1) / warmup_steps)
+
+
+@wrong("09.trapezoid", "above_the_peak")
+def one_where(step, steps, warmup_steps, decay_steps, peak):
+    return peak * jnp.where(step < warmup_steps, *pieces(step, steps, warmup_steps, decay_steps))
+
+
+@wrong("09.trapezoid", "ends_early")
+def final_at_the_last_step(step, steps, warmup_steps, decay_steps, peak):
+    rise, _ = pieces(step, steps, warmup_steps, decay_steps)
+    fall = 1 - (1 - FINAL) * (step - (steps - decay_steps)) / (decay_steps - 1)
+    return peak * jnp.minimum(jnp.minimum(rise, fall), 1)
+
+
+@wrong("09.trapezoid", "no_peak")
+def shares_of_the_peak(step, steps, warmup_steps, decay_steps, peak):
+    rise, fall = pieces(step, steps, warmup_steps, decay_steps)
+    return jnp.minimum(jnp.minimum(rise, fall), 1)
+
+
 @wrong("09.trapezoid", "no_flat_part")
 def triangle(step, steps, warmup_steps, decay_steps, peak):
     rise, fall = pieces(step, steps, warmup_steps, steps - warmup_steps)
@@ -265,6 +316,23 @@ def unrolled(weights, beta):
 @wrong("09.running_mean", "starts_at_zero")
 def zeros_like(weights, beta):
     return scanned(weights, beta, jnp.zeros_like(weights[0]))[1]
+
+
+@wrong("09.running_mean", "starts_at_a_number")
+def zero_as_in_the_chapter(weights, beta):
+    return scanned(weights, beta, 0.0)[1]
+
+
+@wrong("09.running_mean", "keeps_the_weights")
+def weights_handed_out(weights, beta):
+    return jax.lax.scan(lambda mean, w: (beta * mean + (1 - beta) * w, w), weights[0], weights)[1]
+
+
+@wrong("09.running_mean", "loop")
+def no_loop_and_no_scan(weights, beta):
+    n = jnp.arange(len(weights))
+    shares = jnp.tril(beta ** jnp.maximum(n[:, None] - n, 0.0)) * jnp.where(n == 0, 1, 1 - beta)
+    return jnp.tensordot(shares, weights, axes=1)
 
 
 @wrong("09.running_mean", "corrected")
@@ -345,6 +413,40 @@ def numpy_inside(loss, w, inputs, targets, limit):
         return gradient * jnp.minimum(1, limit / np.linalg.norm(gradient))
 
     return jax.vmap(one)(inputs, targets).mean(axis=0)
+
+
+@wrong("09.robust_gradient", "loop")
+def one_by_one(loss, w, inputs, targets, limit):
+    total = jnp.zeros_like(w)
+    for x, y in zip(inputs, targets, strict=True):
+        gradient = jax.grad(loss)(w, x, y)
+        norm = jnp.linalg.norm(gradient)
+        total += gradient * (limit / norm) if norm > limit else gradient
+    return total / len(inputs)
+
+
+@wrong("09.robust_gradient", "loop")
+def list_of_rows(loss, w, inputs, targets, limit):
+    rows = [jax.grad(loss)(w, x, y) for x, y in zip(inputs, targets, strict=True)]
+    return jnp.stack([g * limit / jnp.maximum(jnp.linalg.norm(g), limit) for g in rows]).mean(axis=0)
+
+
+@wrong("09.robust_gradient", "lengthens_and_divides")
+def always_to_the_limit(loss, w, inputs, targets, limit):
+    rows = rows_of(loss, w, inputs, targets)
+    return (limit * rows / jnp.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0)
+
+
+@wrong("09.robust_gradient", "limit_of_a_share")
+def limit_divided(loss, w, inputs, targets, limit):
+    return clip_rows(rows_of(loss, w, inputs, targets), limit / len(inputs)).mean(axis=0)
+
+
+@wrong("09.robust_gradient", "dropped")
+def long_rows_dropped(loss, w, inputs, targets, limit):
+    rows = rows_of(loss, w, inputs, targets)
+    norms = jnp.linalg.norm(rows, axis=1, keepdims=True)
+    return jnp.where(norms > limit, 0, rows).mean(axis=0)
 
 
 @wrong("09.robust_gradient", "not_clipped")
@@ -508,6 +610,24 @@ def mean_squares(layers, x):
     def step(x, layer):
         x = x + branch(layer, x)
         return x, (x**2).mean()
+
+    return jax.lax.scan(step, x, layers)
+
+
+@wrong("09.scan_layers", "deviation")
+def standard_deviations(layers, x):
+    def step(x, layer):
+        x = x + branch(layer, x)
+        return x, x.std()
+
+    return jax.lax.scan(step, x, layers)
+
+
+@wrong("09.scan_layers", "norm")
+def norms(layers, x):
+    def step(x, layer):
+        x = x + branch(layer, x)
+        return x, jnp.linalg.norm(x)
 
     return jax.lax.scan(step, x, layers)
 
