@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,10 @@ def texts_that_fit(size: int = 2) -> Exercise:
             "negative": Mistake(
                 "where the weights alone do not fit, the answer is 0, not a number below it",
                 lambda m, p, N, h, D, T: (m - p * size) // (2 * N * T * h * D * size),
+            ),
+            "cut_toward_zero": Mistake(
+                "where the weights alone do not fit, the answer is 0, not a number below it",
+                lambda m, p, N, h, D, T: int((m - p * size) / (2 * N * T * h * D * size)),
             ),
             "rounded": Mistake(
                 "you round to the nearest; a text that fits by half does not fit",
@@ -181,6 +186,23 @@ def positions_read() -> Exercise:
                 "without a cache you count as if the prompt were written character by character too",
                 lambda p, n: ((p + n - 1) * (p + n) // 2, p + n - 1),
             ),
+            "chapters_formulas": Mistake(
+                "T (T + 1) / 2 and T count a text that is written from its first character on; here the"
+                " prompt is read at once, and the last character never",
+                lambda p, n: ((p + n) * (p + n + 1) // 2, p + n),
+            ),
+            "new_only": Mistake(
+                "both counts leave the prompt out; it has to be read, too",
+                lambda p, n: (n * (n + 1) // 2, n),
+            ),
+            "one_round_more": Mistake(
+                "you count one round too many, both ways: after the last character nothing is read",
+                lambda p, n: (without(p, n + 1), p + n),
+            ),
+            "one_round_less": Mistake(
+                "you count one round too few, both ways: each of the `new` characters needs a reading",
+                lambda p, n: (without(p, n - 1), p + n - 2),
+            ),
             "no_prompt": Mistake(
                 "without a cache the prompt is read again for every new character; you left it out",
                 lambda p, n: (n * (n + 1) // 2, p + n - 1),
@@ -196,6 +218,10 @@ def positions_read() -> Exercise:
             "always_full": Mistake(
                 "without a cache you count each reading as long as the last one",
                 lambda p, n: ((p + n - 1) * n, p + n - 1),
+            ),
+            "always_finished": Mistake(
+                "without a cache you count each reading as long as the finished text",
+                lambda p, n: ((p + n) * n, p + n - 1),
             ),
         },
     )
@@ -237,16 +263,22 @@ def keep_nucleus(at_least: int = 1) -> Exercise:
     def attempt(
         logits: Array, top_p: float, *,
         least: int = at_least, sign: int = -1, crossing: bool = True, axis: int | None = -1,
-        fill: float = -np.inf, shifted: bool = True,
+        fill: float = -np.inf, shifted: bool = True, strict: bool = False, down: bool = False,
+        undo: bool = True, on_logits: bool = False, first_columns: bool = False,
     ) -> Array:  # fmt: skip
         order = np.argsort(sign * logits, -1)
         powers = np.exp(logits - logits.max() if shifted else logits)
-        p = np.take_along_axis(powers / powers.sum(axis, keepdims=True), order, -1)
-        reached = np.cumsum(p, -1)
-        kept = (reached - p < top_p) if crossing else (reached <= top_p)
-        kept[:, :least] |= crossing
-        back = np.argsort(order, -1)
-        return np.where(np.take_along_axis(kept, back, -1), logits, fill)
+        p = logits if on_logits else powers / powers.sum(axis, keepdims=True)
+        p = np.take_along_axis(p, order, -1)
+        reached = np.cumsum(p, 0 if down else -1)
+        if crossing:
+            kept = reached - p < top_p
+        else:
+            kept = (reached < top_p) if strict else (reached <= top_p)
+        kept[:, : 0 if first_columns else least] = True
+        kept = np.take_along_axis(kept, np.argsort(order, -1) if undo else order, -1)
+        kept[:, : least if first_columns else 0] = True
+        return np.where(kept, logits, fill)
 
     def order_not_undone(logits: Array, top_p: float) -> Array:
         order = np.argsort(-logits, -1)
@@ -276,6 +308,20 @@ def keep_nucleus(at_least: int = 1) -> Exercise:
         logits[:, :4] = -np.inf  # as a top-k leaves them
         return logits, float(g.uniform(0.6, 0.8))
 
+    crossings = {
+        f"drops_crossing{name}": Mistake(
+            "you drop the token that crosses the line; it must stay",
+            lambda z, p, least=least, strict=strict: attempt(
+                z, p, crossing=False, least=least, strict=strict
+            ),
+        )
+        for name, least, strict in (
+            ("", 0, False),
+            ("_strict", 0, True),
+            ("_beyond_the_least", at_least, False),
+            ("_beyond_the_least_strict", at_least, True),
+        )
+    }
     one_only = {
         "at_least_ignored": Mistake(
             "you may keep fewer tokens than the setting `AT_LEAST` asks for",
@@ -298,14 +344,37 @@ def keep_nucleus(at_least: int = 1) -> Exercise:
             "probabilities": Mistake(
                 "you return probabilities; wanted are the logits, with −∞ where a token goes", probabilities
             ),
+            "probabilities_shared_out": Mistake(
+                "you return probabilities; wanted are the logits, with −∞ where a token goes",
+                lambda z, p: special.softmax(one_row_at_a_time(z, p), -1),
+            ),
+            "log_probabilities": Mistake(
+                "you return log p of what is kept; wanted are the logits as they were",
+                lambda z, p: special.log_softmax(one_row_at_a_time(z, p), -1),
+            ),
+            "nothing_cut": Mistake("all logits come back; you cut nothing", lambda z, p: z),
             "zero": Mistake(
                 "you set the logits that go to 0; e⁰ = 1, so these tokens can still be drawn: set them to −∞",
                 lambda z, p: attempt(z, p, fill=0.0),
             ),
             **({} if at_least == 1 else one_only),
-            "drops_crossing": Mistake(
-                "you drop the token that crosses the line; it must stay",
-                lambda z, p: attempt(z, p, crossing=False),
+            **crossings,
+            "first_columns": Mistake(
+                "the first `AT_LEAST` columns stay in the order of the tokens; the likeliest tokens should",
+                lambda z, p: attempt(z, p, first_columns=True),
+            ),
+            "sums_down": Mistake(
+                "your running sum goes down the columns; each row needs its own",
+                lambda z, p: attempt(z, p, down=True),
+            ),
+            "sums_logits": Mistake(
+                "you add up logits; a nucleus is measured in probabilities",
+                lambda z, p: attempt(z, p, on_logits=True),
+            ),
+            "sorted_twice": Mistake(
+                "you carry the decisions back with the order of the sort itself; a sort is undone by its"
+                " inverse",
+                lambda z, p: attempt(z, p, undo=False),
             ),
             "unsorted": Mistake(
                 "you add up the probabilities in the order of the tokens; the likeliest should come first",
@@ -396,12 +465,29 @@ def stop_at() -> Exercise:
             out = safe
         yield text[out:]
 
+    @probe("what is safe comes out at once")
+    def early(got: dict[str, Any], pieces: list[str], stop: str) -> str | None:
+        wanted = drive(by_prefixes, pieces, stop) or {}
+        if got[TEXT] != wanted[TEXT] or got[SHOWN] == wanted[SHOWN]:
+            return None
+        if len(got[SHOWN]) != len(wanted[SHOWN]):
+            return f"{len(got[SHOWN])} pieces are asked for, where {len(wanted[SHOWN])} would do"
+        moments = zip(pieces, got[SHOWN], wanted[SHOWN], strict=False)
+        return next(
+            f"{out!r} is out when the piece {piece!r} is asked for; it should be {could!r}"
+            for piece, out, could in moments
+            if out != could
+        )
+
     def holding(pieces: Iterator[str], stop: str, *, hold: str = "right", rest: bool = True) -> Iterator[str]:
         waiting = ""
         for piece in pieces:
             waiting += piece
-            if stop in waiting:
+            if stop in waiting and hold == "goes on":
                 yield waiting.partition(stop)[0]
+                break
+            if stop in waiting:
+                yield waiting[: waiting.rindex(stop) if hold == "last" else waiting.index(stop)]
                 return
             possible = [n for n in range(1, len(stop)) if waiting.endswith(stop[:n])]
             if hold == "all":
@@ -412,6 +498,10 @@ def stop_at() -> Exercise:
                 held = min(possible, default=0)
             elif hold == "slice":
                 held = max([n for n in range(1, len(stop)) if stop.startswith(waiting[-n:])], default=0)
+            elif hold == "zero":
+                held = max(possible, default=len(waiting))
+            elif hold == "first letter":
+                held = len(waiting) - waiting.index(stop[0]) if stop[0] in waiting else 0
             elif hold == "piece":
                 held = len(waiting) if possible else 0
             else:
@@ -423,6 +513,43 @@ def stop_at() -> Exercise:
             waiting = waiting[safe:]
         if rest:
             yield waiting
+
+    def one_late(pieces: Iterator[str], stop: str) -> Iterator[str]:
+        """As `holding`, but asks for the next piece before it gives out what is safe."""
+        waiting = next(pieces, "")
+        for piece in pieces:
+            if stop in waiting:
+                break
+            held = max((n for n in range(1, len(stop)) if waiting.endswith(stop[:n])), default=0)
+            yield waiting[: len(waiting) - held]
+            waiting = waiting[len(waiting) - held :] + piece
+        yield waiting.partition(stop)[0]
+
+    def one_piece_back(pieces: Iterator[str], stop: str) -> Iterator[str]:
+        last = ""
+        for piece in pieces:
+            if stop in last + piece:
+                yield (last + piece).partition(stop)[0]
+                return
+            yield last
+            last = piece
+        yield last
+
+    def restarts(pieces: Iterator[str], stop: str, again: bool) -> Iterator[str]:
+        """Counts how many letters of the stop string have come, and begins at 0 where one is another."""
+        count = 0
+        for piece in pieces:
+            for letter in piece:
+                if letter != stop[count]:
+                    yield stop[:count]
+                    count = 0
+                    if not again or letter != stop[0]:
+                        yield letter
+                        continue
+                count += 1
+                if count == len(stop):
+                    return
+        yield stop[:count]
 
     def each_piece(pieces: Iterator[str], stop: str) -> Iterator[str]:
         for piece in pieces:
@@ -501,6 +628,7 @@ def stop_at() -> Exercise:
             case("no piece", lambda stop, a, b: []),
             case("the stop string does not come", lambda stop, a, b: [a, b]),
             case("inside one piece", lambda stop, a, b: [a + stop + b, a]),
+            case("twice in one piece", lambda stop, a, b: [a + stop + b + stop, a]),
             case("at the very beginning", lambda stop, a, b: [stop + a, b]),
             case("across two pieces", lambda stop, a, b: [a + stop[:2], stop[2:] + b, a]),
             case("across four pieces", lambda stop, a, b: [a, stop[0], stop[1], stop[2], stop[3] + b, b]),
@@ -514,6 +642,52 @@ def stop_at() -> Exercise:
                 "the text is right, but nothing comes out before all pieces are there; hand out what is"
                 " safe with `yield`",
                 lambda pieces, stop: ["".join(pieces).partition(stop)[0]],
+            ),
+            "list_of_parts": Mistake(
+                "the text is right, but you return a list: nothing comes out before all is there; hand out"
+                " each part with `yield`",
+                lambda pieces, stop: list(holding(pieces, stop)),
+            ),
+            "each_piece_whole": Mistake(
+                "you look for the stop string in each piece alone, and what stands before it in its piece is"
+                " lost",
+                lambda pieces, stop: itertools.takewhile(lambda piece: stop not in piece, pieces),
+            ),
+            "one_piece_back": Mistake(
+                "you hold back the last piece whole; the stop string may lie across more than two, and what"
+                " cannot begin it may go at once",
+                one_piece_back,
+            ),
+            "one_late": Mistake(
+                "the text is right, but you ask for the next piece before you give out what is safe",
+                one_late,
+            ),
+            "last_place": Mistake(
+                "the stop string may come twice; the text ends at the first",
+                lambda pieces, stop: holding(pieces, stop, hold="last"),
+            ),
+            "rest_after_stop": Mistake(
+                "after the stop string you give out what waits, as if the text had ended without it",
+                lambda pieces, stop: holding(pieces, stop, hold="goes on"),
+            ),
+            "minus_zero": Mistake(
+                "the text is right, but where nothing need be held back you hold back all: `text[:-0]` is"
+                " empty, not the whole text",
+                lambda pieces, stop: holding(pieces, stop, hold="zero"),
+            ),
+            "from_first_letter": Mistake(
+                "you hold back all from the first letter of `stop` on, also where it has gone on otherwise",
+                lambda pieces, stop: holding(pieces, stop, hold="first letter"),
+            ),
+            "restarts": Mistake(
+                "where a beginning of the stop string goes on otherwise, you throw it out whole; a later"
+                " letter of it may begin the stop string",
+                lambda pieces, stop: restarts(pieces, stop, True),
+            ),
+            "restarts_after": Mistake(
+                "where a beginning of the stop string goes on otherwise, you throw it out whole, with the"
+                " letter that broke it; the stop string may begin there",
+                lambda pieces, stop: restarts(pieces, stop, False),
             ),
             "each_piece": Mistake(
                 "you look for the stop string in each piece alone; it may lie across two of them",
@@ -565,7 +739,7 @@ def stop_at() -> Exercise:
                 lambda pieces, stop: holding(pieces, stop, hold="shortest"),
             ),
         },
-        probes=(stops, complete),
+        probes=(stops, complete, early),
     )
 
 
@@ -578,11 +752,11 @@ class Table:
 
     rows: tuple[tuple[tuple[float, ...], ...], ...]  # logits by length and last token
 
-    def __call__(self, texts: list[list[int]]) -> Array:
+    def __call__(self, texts: Any) -> Array:
+        if len(texts) == 0:
+            raise ValueError("log_p is given no text; have all beams ended?")
         if len({len(text) for text in texts}) != 1:
-            raise ValueError(
-                f"log_p needs texts of one length, one or more; these have {list(map(len, texts))}"
-            )
+            raise ValueError(f"log_p needs texts of one length; these have {list(map(len, texts))}")
         ids = np.array(texts)
         n = ids.shape[1]
         logits = np.array(self.rows[min(n, len(self.rows)) - 1])[ids[:, -1]]
@@ -620,53 +794,70 @@ def beam_search() -> Exercise:
             open_texts = [c for c in chosen if c[1][-1] != end]
         return list(max(closed or open_texts)[1])
 
+    @probe("no likelier text would be found")
+    def likeliest(got: Any, log_p: Table, start: int, end: int, width: int, longest: int) -> str | None:
+        right = by_heap(log_p, start, end, width, longest)
+        whole = got[:1] == [start] and (got[-1] == end or len(got) == longest + 1)
+        if not whole or got == right:
+            return None
+        mine, best = (
+            sum(float(log_p([text[:i]])[0, text[i]]) for i in range(1, len(text))) for text in (got, right)
+        )
+        return f"your text {got} has the log p {mine:.3f}; the search gives {right}, with {best:.3f}"
+
     def attempt(
         log_p: Table, start: int, end: int, width: int, longest: int, *,
         ends: str = "kept", add: bool = True, worst: bool = False, rank: str = "sum",
-    ) -> list[int]:  # fmt: skip
+        by_beam: bool = False, stops: bool = True,
+    ) -> Any:  # fmt: skip
         beams, closed = [(0.0, [start])], list[Beam]()
-        for _ in range(longest):
+        for step in range(longest):
             found = log_p([ids for _, ids in beams])
             longer = [
                 (score * add + float(found[i, token]), [*ids, token])
                 for i, (score, ids) in enumerate(beams)
                 for token in range(found.shape[1])
             ]
+            if by_beam and step:
+                V = found.shape[1]
+                longer = [max(longer[i : i + V]) for i in range(0, len(longer), V)]
             longer.sort(reverse=not worst)
-            if ends == "extra":
-                closed += [beam for beam in longer[: width + 1] if beam[1][-1] == end]
-                beams = [beam for beam in longer if beam[1][-1] != end][:width]
-            elif ends == "ignored":
-                beams = longer[:width]
-            else:
-                closed += [beam for beam in longer[:width] if beam[1][-1] == end] if ends == "kept" else []
-                beams = [beam for beam in longer[:width] if beam[1][-1] != end]
-            if not beams or (rank == "first" and closed):
+            best = longer[:width]
+            if ends == "ignored":
+                beams = best
+                continue
+            closed += [beam for beam in best if beam[1][-1] == end and ends != "dropped"]
+            beams = [beam for beam in best if beam[1][-1] != end]
+            if (stops and not beams) or (rank == "first" and closed):
                 break
+        if rank == "with log p":
+            return max(closed or beams)
+        if rank == "ended only":
+            return max(closed)[1]
+        if rank == "also unfinished":
+            return max(closed + beams)[1]
         if rank == "mean":
             return max(closed or beams, key=lambda beam: beam[0] / (len(beam[1]) - 1))[1]
         return max(closed or beams or [(0.0, [start])])[1]
 
+    def without_end(log_p: Table, start: int, end: int, width: int, longest: int) -> list[int]:
+        found = by_heap(log_p, start, end, width, longest)
+        return found[:-1] if found[-1] == end else found
+
     def case(name: str, V: int, longest: int, width: tuple[int, int], toward_end: float) -> Case:
         """toward_end: how much likelier or rarer than others the token that ends a text is, in nats."""
 
-        def make(g: np.random.Generator) -> tuple[list[Any], ...]:
-            tasks = []
-            for _ in range(6):
-                logits = 1.5 * g.normal(size=(longest, V, V))
-                logits[..., 0] += toward_end
-                table = Table(tuple(tuple(map(tuple, step)) for step in logits.tolist()))
-                tasks.append((table, int(g.integers(0, V)), 0, int(g.integers(*width)), longest))
-            return (tasks,)
+        def make(g: np.random.Generator) -> tuple[Table, int, int, int, int]:
+            logits = 1.5 * g.normal(size=(longest, V, V))
+            logits[..., 0] += toward_end
+            table = Table(tuple(tuple(map(tuple, step)) for step in logits.tolist()))
+            return table, int(g.integers(0, V)), 0, int(g.integers(*width)), longest
 
         return Case(name, make)
 
-    def drive(answer: Callable[..., Any], tasks: list[Any]) -> Any:
-        return [answer(*task) for task in tasks]
-
     return Exercise(
         reference=by_heap,
-        drive=drive,
+        rounds=12,
         cases=(
             case("one beam is greedy", 3, 3, (1, 2), 0.0),
             case("two beams", 3, 4, (2, 3), -1.0),
@@ -674,13 +865,14 @@ def beam_search() -> Exercise:
             case("texts that end early", 4, 5, (2, 4), 0.5),
             case("longer texts", 3, 8, (2, 4), -1.0),
         ),
+        probes=(likeliest,),
         mistakes={
             "greedy": Mistake(
                 "you keep one beam only, which is greedy: a bold first step can pay later",
                 lambda log_p, start, end, width, longest: attempt(log_p, start, end, 1, longest),
             ),
             "all_kept": Mistake(
-                "you keep more than `width` beams: on a real model this grows without limit",
+                "you keep more than the `width` likeliest of a round, those that end counted; all others go",
                 lambda log_p, start, end, width, longest: attempt(log_p, start, end, 300, longest),
             ),
             "not_added": Mistake(
@@ -702,10 +894,38 @@ def beam_search() -> Exercise:
                 "you return as soon as a text has ended; a longer one may still be likelier",
                 lambda *a: attempt(*a, rank="first"),
             ),
+            "with_log_p": Mistake(
+                "return the text alone, without its log p", lambda *a: attempt(*a, rank="with log p")
+            ),
+            "also_unfinished": Mistake(
+                "a text that has not ended competes with those that have; it counts only if none has ended",
+                lambda *a: attempt(*a, rank="also unfinished"),
+            ),
+            "ended_only": Mistake(
+                "if no text has ended, return the likeliest of the others",
+                lambda *a: attempt(*a, rank="ended only"),
+            ),
             "mean": Mistake(
                 "you compare the mean of log p; asked is the likeliest text, so the sum",
                 lambda *a: attempt(*a, rank="mean"),
             ),
+            "all_ended": Mistake(
+                "when all beams have ended nothing is left to extend: end the loop",
+                lambda *a: attempt(*a, stops=False),
+            ),
+            "each_its_own": Mistake(
+                "each beam keeps its own best token; the `width` likeliest of all may come from one beam",
+                lambda *a: attempt(*a, by_beam=True),
+            ),
+            "a_round_less": Mistake(
+                "you stop a round early; `longest` tokens may follow `start`",
+                lambda log_p, start, end, width, longest: attempt(log_p, start, end, width, longest - 1),
+            ),
+            "a_round_more": Mistake(
+                "you go on for a round too many; at most `longest` tokens follow `start`",
+                lambda log_p, start, end, width, longest: attempt(log_p, start, end, width, longest + 1),
+            ),
+            "no_end": Mistake("the last token, `end`, belongs to the text, too", without_end),
             "no_start": Mistake(
                 "the first token, `start`, is missing in your text", lambda *a: attempt(*a)[1:]
             ),

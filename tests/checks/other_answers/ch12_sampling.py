@@ -134,3 +134,22 @@ def stops_when_nothing_can_win(log_p, start, end, width, longest):
             break
     best = done or beams
     return list(max(best, key=best.__getitem__))
+
+
+@right("12.beam_search", way="full beams")
+def fills_up_the_beams(log_p, start, end, width, longest):
+    """As many beams go on as before: those let in are less likely than what ended, so none of them wins."""
+    beams, done = [(0.0, [start])], []
+    for _ in range(longest):
+        rows = log_p(np.array([ids for _, ids in beams]))
+        longer = sorted(
+            (
+                (s + x, [*ids, np.int64(t)])
+                for (s, ids), row in zip(beams, rows, strict=True)
+                for t, x in enumerate(row)
+            ),
+            reverse=True,
+        )
+        done += [beam for beam in longer[:width] if beam[1][-1] == end]
+        beams = [beam for beam in longer if beam[1][-1] != end][:width]
+    return max(done or beams)[1]

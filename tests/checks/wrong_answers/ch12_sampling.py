@@ -32,6 +32,11 @@ def below_zero(memory, parameters, N, n_kv_head, D, T):
     return free // (4 * N * T * n_kv_head * D)
 
 
+@wrong("12.texts_that_fit", "cut_toward_zero")
+def int_of_a_quotient(memory, parameters, N, n_kv_head, D, T):
+    return int((memory - 2 * parameters) / (4 * N * T * n_kv_head * D))
+
+
 @wrong("12.texts_that_fit", "rounded")
 def nearest(memory, parameters, N, n_kv_head, D, T):
     return max(0, int(np.rint((memory - 2 * parameters) / (4 * N * T * n_kv_head * D))))
@@ -87,6 +92,33 @@ def one_more_each(prompt, new):
 def formula_of_the_chapter(prompt, new):
     T = prompt + new
     return T * (T + 1) // 2, T - 1
+
+
+@wrong("12.positions_read", "chapters_formulas")
+def both_formulas_of_the_chapter(prompt, new):
+    T = prompt + new
+    return sum(range(1, T + 1)), T
+
+
+@wrong("12.positions_read", "new_only")
+def prompt_left_out(prompt, new):
+    return sum(i + 1 for i in range(new)), new
+
+
+@wrong("12.positions_read", "one_round_more")
+def reads_once_more(prompt, new):
+    lengths = [prompt + i for i in range(new + 1)]
+    return sum(lengths), lengths[-1]
+
+
+@wrong("12.positions_read", "one_round_less")
+def first_one_for_nothing(prompt, new):
+    return sum(prompt + i for i in range(new - 1)), prompt + new - 2
+
+
+@wrong("12.positions_read", "always_finished")
+def as_long_as_the_result(prompt, new):
+    return new * (prompt + new), prompt + new - 1
 
 
 @wrong("12.positions_read", "prompt_once")
@@ -196,6 +228,73 @@ def naive_exp(logits, top_p):
     ranked = np.take_along_axis(p, order, 1)
     goes = np.take_along_axis(ranked.cumsum(1) - ranked >= top_p, order.argsort(1), 1)
     return np.where(goes, -np.inf, logits)
+
+
+def decide(logits, stays):
+    order = np.argsort(-logits, axis=-1)
+    p = np.take_along_axis(softmax(logits), order, axis=-1)
+    kept = np.empty(logits.shape, bool)
+    np.put_along_axis(kept, order, stays(p), axis=-1)
+    return np.where(kept, logits, -np.inf)
+
+
+@wrong("12.keep_nucleus", "drops_crossing_beyond_the_least")
+def one_stays_for_the_setting(logits, top_p):
+    return decide(logits, lambda p: (np.cumsum(p, -1) <= top_p) | (np.arange(p.shape[1]) < 1))
+
+
+@wrong("12.keep_nucleus", "drops_crossing_strict")
+def below_the_line(logits, top_p):
+    return decide(logits, lambda p: p.cumsum(-1) < top_p)
+
+
+@wrong("12.keep_nucleus", "sums_down")
+def along_the_batch(logits, top_p):
+    def stays(p):
+        kept = np.cumsum(p, axis=0) - p < top_p
+        kept[:, 0] = True
+        return kept
+
+    return decide(logits, stays)
+
+
+@wrong("12.keep_nucleus", "first_columns")
+def first_column_of_the_result(logits, top_p):
+    out = decide(logits, lambda p: np.cumsum(p, -1) - p < top_p)
+    out[:, :1] = logits[:, :1]
+    return out
+
+
+@wrong("12.keep_nucleus", "sums_logits")
+def without_softmax(logits, top_p):
+    order = np.argsort(-logits, -1)
+    ranked = np.take_along_axis(logits, order, -1)
+    stays = np.cumsum(ranked, -1) - ranked < top_p
+    stays[:, 0] = True
+    return np.where(np.take_along_axis(stays, order.argsort(-1), -1), logits, -np.inf)
+
+
+@wrong("12.keep_nucleus", "sorted_twice")
+def takes_by_the_order(logits, top_p):
+    order = np.argsort(-logits, -1)
+    p = np.take_along_axis(softmax(logits), order, -1)
+    return np.where(np.take_along_axis(p.cumsum(-1) - p < top_p, order, -1), logits, -np.inf)
+
+
+@wrong("12.keep_nucleus", "nothing_cut")
+def changes_nothing(logits, top_p):
+    return logits.copy()
+
+
+@wrong("12.keep_nucleus", "probabilities_shared_out")
+def ready_to_draw(logits, top_p):
+    return softmax(decide(logits, lambda p: np.cumsum(p, -1) - p < top_p))
+
+
+@wrong("12.keep_nucleus", "log_probabilities")
+def log_of_the_nucleus(logits, top_p):
+    kept = torch.from_numpy(decide(logits, lambda p: np.cumsum(p, -1) - p < top_p))
+    return kept.log_softmax(-1)
 
 
 @wrong("12.keep_nucleus", "changed_arguments")
@@ -367,6 +466,144 @@ def sets_a_flag(pieces, stop):
         yield buffer
 
 
+@wrong("12.stop_at", "each_piece_whole")
+def loop_of_the_chapter(pieces, stop):
+    for piece in pieces:
+        if stop in piece:
+            break
+        yield piece
+
+
+@wrong("12.stop_at", "list_of_parts")
+def collects_parts(pieces, stop):
+    parts, buffer = [], ""
+    for piece in pieces:
+        buffer += piece
+        if stop in buffer:
+            return [*parts, buffer.split(stop)[0]]
+        n = len(buffer) - longest_end(buffer, stop)
+        parts.append(buffer[:n])
+        buffer = buffer[n:]
+    return [*parts, buffer]
+
+
+@wrong("12.stop_at", "minus_zero")
+def slices_to_minus_held(pieces, stop):
+    buffer = ""
+    for piece in pieces:
+        buffer += piece
+        if stop in buffer:
+            yield buffer.split(stop)[0]
+            return
+        held = longest_end(buffer, stop)
+        yield buffer[:-held]
+        buffer = buffer[-held:]
+    yield buffer
+
+
+@wrong("12.stop_at", "last_place")
+def cuts_at_the_last(pieces, stop):
+    buffer = ""
+    for piece in pieces:
+        buffer += piece
+        if buffer.rfind(stop) >= 0:
+            yield buffer[: buffer.rfind(stop)]
+            return
+        n = len(buffer) - longest_end(buffer, stop)
+        yield buffer[:n]
+        buffer = buffer[n:]
+    yield buffer
+
+
+@wrong("12.stop_at", "rest_after_stop")
+def breaks_and_empties(pieces, stop):
+    buffer = ""
+    for piece in pieces:
+        buffer += piece
+        if stop in buffer:
+            yield buffer.split(stop)[0]
+            break
+        n = len(buffer) - longest_end(buffer, stop)
+        yield buffer[:n]
+        buffer = buffer[n:]
+    yield buffer
+
+
+@wrong("12.stop_at", "one_late")
+def asks_first(pieces, stop):
+    ready = None
+    for piece in pieces:
+        if ready is None:
+            ready = piece
+            continue
+        if stop in ready:
+            yield ready.split(stop)[0]
+            return
+        n = len(ready) - longest_end(ready, stop)
+        yield ready[:n]
+        ready = ready[n:] + piece
+    yield (ready or "").split(stop)[0]
+
+
+@wrong("12.stop_at", "one_piece_back")
+def pairs_of_pieces(pieces, stop):
+    before = ""
+    for piece in pieces:
+        both = before + piece
+        if stop in both:
+            yield both[: both.index(stop)]
+            return
+        yield before
+        before = piece
+    yield before
+
+
+@wrong("12.stop_at", "from_first_letter")
+def waits_at_the_first_letter(pieces, stop):
+    buffer = ""
+    for piece in pieces:
+        buffer += piece
+        if stop in buffer:
+            yield buffer.split(stop)[0]
+            return
+        before, letter, after = buffer.partition(stop[0])
+        yield before
+        buffer = letter + after
+    yield buffer
+
+
+@wrong("12.stop_at", "restarts")
+def counts_letters(pieces, stop):
+    matched = ""
+    for piece in pieces:
+        for letter in piece:
+            if stop.startswith(matched + letter):
+                matched += letter
+            elif letter == stop[0]:
+                yield matched
+                matched = letter
+            else:
+                yield matched + letter
+                matched = ""
+            if matched == stop:
+                return
+    yield matched
+
+
+@wrong("12.stop_at", "restarts_after")
+def throws_out_the_letter(pieces, stop):
+    matched = ""
+    for piece in pieces:
+        for letter in piece:
+            matched += letter
+            if matched == stop:
+                return
+            if not stop.startswith(matched):
+                yield matched
+                matched = ""
+    yield matched
+
+
 @wrong("12.beam_search", "greedy")
 def takes_the_best(log_p, start, end, width, longest):
     ids = [start]
@@ -417,6 +654,77 @@ def by_length(log_p, start, end, width, longest):
 @wrong("12.beam_search", "no_start")
 def new_tokens_only(log_p, start, end, width, longest):
     return search(log_p, start, end, width, longest)[1:]
+
+
+@wrong("12.beam_search", "no_end")
+def text_before_the_end(log_p, start, end, width, longest):
+    ids = search(log_p, start, end, width, longest)
+    return ids[: 1 + ids[1:].index(end)] if end in ids[1:] else ids
+
+
+@wrong("12.beam_search", "with_log_p")
+def pair_of_both(log_p, start, end, width, longest):
+    ids = search(log_p, start, end, width, longest)
+    return sum(log_p([ids[:i]])[0, ids[i]] for i in range(1, len(ids))), ids
+
+
+@wrong("12.beam_search")  # often the same text as by the mean
+def by_length_with_start(log_p, start, end, width, longest):
+    return search(log_p, start, end, width, longest, key=lambda b: b[0] / len(b[1]))
+
+
+@wrong("12.beam_search", "a_round_less")
+def rounds_are_letters(log_p, start, end, width, longest):
+    return search(log_p, start, end, width, longest - 1)
+
+
+@wrong("12.beam_search", "a_round_more")
+def one_more_round(log_p, start, end, width, longest):
+    return search(log_p, start, end, width, longest + 1)
+
+
+def in_short(log_p, start, end, width, longest, best, answer):
+    beams, done = [(0.0, [start])], []
+    for _ in range(longest):
+        rows = log_p([ids for _, ids in beams])
+        kept = best([[(s + x, [*ids, t]) for t, x in enumerate(rows[i])] for i, (s, ids) in enumerate(beams)])
+        done += [b for b in kept if b[1][-1] == end]
+        beams = [b for b in kept if b[1][-1] != end][:width]
+        if not beams and answer != "no break":
+            break
+    return max(done + beams if answer == "both" else done if answer == "done" else done or beams)[1]
+
+
+def likeliest(width):
+    return lambda rows: sorted((beam for row in rows for beam in row), reverse=True)[:width]
+
+
+@wrong("12.beam_search", "also_unfinished")
+def all_compete(log_p, start, end, width, longest):
+    return in_short(log_p, start, end, width, longest, likeliest(width), "both")
+
+
+@wrong("12.beam_search", "ended_only")
+def none_may_have_ended(log_p, start, end, width, longest):
+    return in_short(log_p, start, end, width, longest, likeliest(width), "done")
+
+
+@wrong("12.beam_search", "all_ended")
+def extends_nothing(log_p, start, end, width, longest):
+    return in_short(log_p, start, end, width, longest, likeliest(width), "no break")
+
+
+@wrong("12.beam_search")  # often the same text as with all kept
+def every_end(log_p, start, end, width, longest):
+    return in_short(log_p, start, end, width, longest, likeliest(None), "")
+
+
+@wrong("12.beam_search", "each_its_own")
+def one_child_each(log_p, start, end, width, longest):
+    def best(rows):
+        return sorted(rows[0])[::-1][:width] if rows[0][0][1][:-1] == [start] else [max(row) for row in rows]
+
+    return in_short(log_p, start, end, width, longest, best, "")
 
 
 @wrong("12.beam_search", "worst")
