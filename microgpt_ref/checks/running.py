@@ -142,6 +142,8 @@ def explain(error: BaseException, answer: Callable[..., Any]) -> str:
 def _meaning(error: BaseException, text: str, name: str) -> str | None:
     if "broadcast" in text or "mismatch" in text or "not aligned" in text or "must match" in text:
         return "two shapes do not fit together. Print both, and say which axis is which."
+    if "too many indices" in text:
+        return "an array is asked for a place with more indices than it has axes. Print its shape."
     if "inhomogeneous" in text:
         return "the parts of an array have unlike shapes. Is one of them two results, as in `a, b = f(…)`?"
     if "'tuple'" in text:
