@@ -35,7 +35,8 @@ CHECKS = {
     "all": LINT
     | {
         "book": BOOK,
-        "tests": [*PYTEST, *TWO_WORKERS, "tests"],
+        "tests": [*PYTEST, *TWO_WORKERS, "tests", "--ignore=tests/course"],
+        "homework": [*PYTEST, *TWO_WORKERS, "tests/course"],  # it forks: not after JAX, which has threads
         "notebooks": [*PYTEST, *TWO_WORKERS, "--nbval", "chapters"],
     },
     "quick": LINT | {"tests": [*PYTEST, "-n", "2", "--dist", "loadscope", "-m", "not slow", "tests"]},
