@@ -1,6 +1,6 @@
 """Grading forks this process, and a fork of one in which JAX's threads run is not to be trusted.
 
-So these tests need a process that has not imported JAX: `make test` gives them one, as does `pytest tests/course`.
+So these tests need a process without it: `make test` gives them one, and so does `pytest tests/course`.
 """
 
 import sys
