@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Union
@@ -157,7 +158,7 @@ def grade_submissions(command: GradeSubmissions) -> int:
             "network; grade in a container, or with students you trust",
             file=sys.stderr,
         )
-    with _assignments(command) as assignments:
+    with _heard() as stop_if_asked, _assignments(command) as assignments:
         by_name = {assignment.name: assignment for assignment in assignments}
         columns = [exercise.name for assignment in assignments for exercise in assignment.exercises]
         ledger = Ledger(command.csv, columns)
@@ -175,10 +176,34 @@ def grade_submissions(command: GradeSubmissions) -> int:
                     row.reasons.insert(0, "not on the roster")
                 ledger.add(row, digest, bounds)
             print(line_of(row, width), flush=True)
+            stop_if_asked()
         ledger.write()
     kept = f", {again} as before" if again else ""
     print(f"{len(submissions)} graded{kept}: {command.csv}")
     return 0
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[Callable[[], None]]:
+    """No Ctrl-C is lost: Python drops one that meets a destructor or a fork's hook; the call raises it again."""
+    pressed = list[bool]()
+
+    def press(*_: object) -> None:
+        pressed.append(True)
+        raise KeyboardInterrupt
+
+    def stop_if_asked() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield stop_if_asked  # somebody else hears it, or it is to be ignored
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
