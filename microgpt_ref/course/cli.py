@@ -185,7 +185,7 @@ def grade_submissions(command: GradeSubmissions) -> int:
 
 @contextlib.contextmanager
 def _heard() -> Iterator[Callable[[], None]]:
-    """No Ctrl-C is lost: Python drops one that meets a destructor or a fork's hook; the call raises it again."""
+    """No Ctrl-C is lost: Python drops one that meets a destructor or a fork; the call raises it again."""
     pressed = list[bool]()
 
     def press(*_: object) -> None:
