@@ -144,9 +144,6 @@ def run(work: Callable[[int], None], limits: Limits, folder: Path) -> Outcome:
         finally:
             worker.kill()
             worker.join()
-            psutil.wait_procs(
-                strangers(), timeout=1
-            )  # they were adopted: ask about them, or they stay as zombies
             _kill(strangers)
             strangers.bury()
         result.seek(0)
