@@ -26,6 +26,7 @@ from book.tools.masters import STUDENTS, counted, exercises, load, masters, with
 from book.tools.notebook_form import NotebookError, normalise, normalise_exercises, read, write
 from book.tools.notebooks import CHAPTERS
 from book.tools.repository import configured
+from microgpt_ref._files import atomic_write
 from microgpt_ref.checks import names as names_of_checks
 from microgpt_ref.course.masters import student_version
 
@@ -160,13 +161,11 @@ def count(names: Sequence[str] = (), file: Path = CHECKERS) -> list[str]:
     checked = [name for chapter in {name[:2] for name in chosen} for name in names_of_checks(chapter)]
     fresh = {}
     for name in (name for name in chosen if name in checked):
-        row = answers.count(name)
-        if row["right_accepted"] < row["right"]:  # out of time, perhaps, while a framework was starting
-            row = answers.count(name)
-        fresh[name] = row
+        fresh[name] = answers.count(name)
     there = {info.info.name for path in masters() for info in load(path)}
     counts = {name: row for name, row in sorted((known | fresh).items()) if name in there}
-    file.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    with atomic_write(file) as out:
+        out.write((json.dumps(counts, indent=2) + "\n").encode())
     return [
         f"{name}: {row['rejected']} of {row['wrong']} rejected, {row['named']} named;"
         f" {row['right_accepted']} of {row['right']} right ones accepted"

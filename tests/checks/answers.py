@@ -77,7 +77,7 @@ def count(exercise: str) -> dict[str, int | float]:
             accepted += report.passed
         else:
             rejected += not report.passed
-            named += not report.passed and answer.mistake in (report.diagnosis,)
+            named += not report.passed and answer.mistake == report.diagnosis
     return {
         "wrong": len(bad),
         "rejected": rejected,

@@ -74,20 +74,22 @@ def test_every_mistake_is_one_and_is_told_apart(name):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_recorded_results_are_rejected(name):
-    """An answer that gives, for each case, what was right for other numbers: hard-coding does not pass."""
-    task = load(name)
+    """An answer that returns, call by call, what was right for other numbers: hard-coding does not pass."""
+    task, tape = load(name), []
     generator = np.random.default_rng()
-    cases = [case for case in task.cases for _ in range(task.rounds)]
-    recorded = iter([run(lambda *a: task.call(task.reference, a), c.make(generator), 60.0) for c in cases])
 
-    def hard_coded(*_, **__):
-        outcome = next(recorded)
-        if outcome.error:
-            raise outcome.error
-        return outcome.value
+    @functools.wraps(task.reference)
+    def recorder(*arguments, **settings):
+        tape.append(task.reference(*arguments, **settings))
+        return tape[-1]
 
-    if task.drive is None:
-        assert not examine(name, hard_coded).passed
+    for case in (case for case in task.cases for _ in range(task.rounds)):
+        run(lambda *a: task.call(recorder, a), case.make(generator), 60.0)
+    if not tape:
+        pytest.skip("this check does not call a wrapped answer, so there is nothing to replay")
+    results = iter(tape)
+    hard_coded = functools.wraps(task.reference)(lambda *_, **__: next(results))
+    assert not examine(name, hard_coded).passed
 
 
 @pytest.mark.parametrize("name", EXERCISES)
